@@ -1,0 +1,11 @@
+# Third-party libraries, all from Debian 12. ARCHITECTURE.md gives the reason for each.
+find_package(PkgConfig REQUIRED)
+foreach(dep libuv libzmq jansson libutf8proc libxxhash libsodium yaml-0.1 zlib openblas)
+  string(MAKE_C_IDENTIFIER ${dep} id)
+  pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${dep})
+  add_library(dep::${dep} ALIAS PkgConfig::${id})
+endforeach()
+find_package(Threads REQUIRED)
+find_library(FS_LMDB lmdb REQUIRED)
+find_library(FS_MSGPACK msgpackc REQUIRED)
+find_path(FS_RANDOM123 Random123/philox.h REQUIRED)

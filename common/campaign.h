@@ -1,0 +1,116 @@
+/** The campaign file: YAML in, a checked structure out, and the effective text with all defaults.
+ *
+ * Every value on a sweep's axis is a list; a scalar stands for a list of one. Unknown keys, wrong
+ * types and impossible combinations are errors with file, line and key. A campaign is complete:
+ * nothing outside it changes a number. Source: `cli.md`. Thread rule: const after reading. */
+#ifndef FS_CAMPAIGN_H
+#define FS_CAMPAIGN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "config.h"
+#include "fault.h"
+#include "limits.h"
+#include "protect.h"
+
+/** How text becomes windows of a language model. */
+typedef enum fs_recipe {
+    FS_RECIPE_AS_IS, /* "as-is": the file's bytes, tokenised as one text */
+    FS_RECIPE_HF     /* "hf": lines as HuggingFace's wikitext rows, joined by blank lines */
+} fs_recipe;
+
+typedef struct fs_task {
+    fs_task_kind kind;
+    char model[FS_PATH_BYTES_MAX]; /* folder, resolved; the arms' default */
+    char data[FS_PATH_BYTES_MAX];  /* file, resolved */
+    uint64_t examples;             /* inputs used, from the first on; 0: all */
+    uint32_t window;               /* tokens in a window (language model); 0: the positions */
+    uint32_t stride;               /* tokens between windows; 0: the window */
+    fs_recipe recipe;
+} fs_task;
+
+typedef struct fs_arm {
+    char name[FS_NAME_BYTES_MAX];
+    char model[FS_PATH_BYTES_MAX];
+    unsigned protect_count;
+    char protect[FS_PROTECT_MAX][FS_NAME_BYTES_MAX];
+} fs_arm;
+
+/** A stopping rule on the share of critical trials: looks at fixed trial counts, interval of
+ * Clopper-Pearson at 1 - (1 - confidence) / looks. Zero `half_width`: no rule. */
+typedef struct fs_stop {
+    double half_width;
+    double confidence;
+    uint64_t at_most;
+} fs_stop;
+
+enum { /* `by`: one cell for each value that the selection contains */
+    FS_BY_LAYER = 1,
+    FS_BY_COMPONENT = 2,
+    FS_BY_GROUP = 4
+};
+
+/** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). */
+typedef struct fs_bits_choice {
+    fs_bits bits;
+    char name[FS_NAME_BYTES_MAX];
+} fs_bits_choice;
+
+typedef struct fs_sweep {
+    char name[FS_NAME_BYTES_MAX];
+    fs_component_set components;
+    int layers[FS_LAYERS_MAX]; /* restricts the selection; none: all */
+    size_t layer_count;
+    unsigned by;
+    fs_amount_kind amount_kind;
+    double amounts[FS_AXIS_MAX];
+    size_t amount_count;
+    fs_fault_kind kinds[3];
+    size_t kind_count;
+    fs_bits_choice bits[FS_AXIS_MAX];
+    size_t bits_count;
+    fs_guard guards[FS_AXIS_MAX];
+    size_t guard_count;
+    uint64_t trials; /* per cell; with a stopping rule, its at_most */
+    fs_stop stop;
+} fs_sweep;
+
+/** What makes a trial critical. */
+typedef struct fs_critical {
+    double accuracy_drop;    /* classification: golden - faulty accuracy >= this */
+    double perplexity_ratio; /* language model: faulty / golden perplexity >= this */
+} fs_critical;
+
+typedef struct fs_campaign {
+    char name[FS_NAME_BYTES_MAX];
+    uint64_t seed;
+    fs_task task;
+    fs_arm *arms;
+    size_t arm_count;
+    fs_sweep *sweeps;
+    size_t sweep_count;
+    fs_critical critical;
+} fs_campaign;
+
+/** Reads a campaign file. Relative paths are relative to the file; a bare name without a slash is
+ * looked up beside the file, then in the zoo (models/zoo, experiments/data of the source tree or
+ * $FLIPSWEEP_HOME), then in the cache ($FLIPSWEEP_CACHE or ~/.cache/flipsweep).
+ * Errors: FS_ENOENT, FS_ECONFIG and FS_ELIMIT naming file, line and key, FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_campaign_read(fs_campaign **out, const char *path);
+/** The same from memory; `path` names it in messages and anchors relative paths. */
+FS_MUST_CHECK fs_status fs_campaign_parse(fs_campaign **out, const char *text, size_t size,
+                                          const char *path);
+void fs_campaign_destroy(fs_campaign **self);
+/** Appends the effective campaign: YAML with every default written out and paths resolved, which
+ * fs_campaign_parse reads back to an equal campaign. */
+FS_MUST_CHECK fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out);
+/** Appends the guard's word, "none", "nonfinite-zero" or "threshold:T". */
+FS_MUST_CHECK fs_status fs_guard_write(const fs_guard *guard, fs_buf *out);
+/** @return "count", "rate", "ber"; "flip", "stuck0", "stuck1"; "as-is", "hf". */
+const char *fs_amount_name(fs_amount_kind kind);
+const char *fs_fault_kind_name(fs_fault_kind kind);
+const char *fs_recipe_name(fs_recipe recipe);
+
+#endif

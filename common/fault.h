@@ -1,0 +1,91 @@
+/** Faults: where a cell may be hit, and which bits a trial hits.
+ *
+ * A site is (value, bit). The values of a cell are numbered 0..values-1 through the slices its
+ * selector chooses, in geometry order, row by row within a slice. Drawing is a pure function of
+ * (draw key, trial); the draw key does not depend on arm or guard, so arms meet the same faults.
+ *
+ * Thread rule: reentrant; a fault space is const after creation. */
+#ifndef FS_FAULT_H
+#define FS_FAULT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "geometry.h"
+#include "status.h"
+
+/** How many sites a trial hits. */
+typedef enum fs_amount_kind {
+    FS_AMOUNT_COUNT, /* exactly k distinct sites */
+    FS_AMOUNT_RATE,  /* each value with probability r, one uniform bit of the allowed ones (the
+                        paper's rho) */
+    FS_AMOUNT_BER    /* each site with probability r */
+} fs_amount_kind;
+
+typedef struct fs_amount {
+    fs_amount_kind kind;
+    double value; /* k, a whole number, or a probability in [0, 1] */
+} fs_amount;
+
+typedef enum fs_fault_kind { FS_FAULT_FLIP, FS_FAULT_STUCK0, FS_FAULT_STUCK1 } fs_fault_kind;
+
+/** Allowed bits of a word; bit 0 is the least significant. */
+typedef uint32_t fs_bits;
+#define FS_BITS_ALL      ((fs_bits)0xffffffffu)
+#define FS_BITS_SIGN     ((fs_bits)0x80000000u)
+#define FS_BITS_EXPONENT ((fs_bits)0x7f800000u)
+#define FS_BITS_MANTISSA ((fs_bits)0x007fffffu)
+
+/** One hit site. Lists are sorted by (tensor, element, bit) and hold no site twice. */
+typedef struct fs_fault {
+    uint32_t tensor;  /* index into the geometry's tensors */
+    uint8_t bit;
+    uint8_t kind;     /* fs_fault_kind */
+    uint16_t slice;   /* index into the geometry's slices */
+    uint64_t element; /* row * cols + col in the whole tensor */
+} fs_fault;
+
+typedef struct fs_fault_list {
+    fs_fault *items;
+    size_t count;
+    size_t capacity;
+} fs_fault_list;
+
+/** The sites of one cell. */
+typedef struct fs_fault_space {
+    const fs_geometry *geometry; /* borrowed */
+    uint32_t *slices;            /* indices of the chosen slices, ascending */
+    uint64_t *first;             /* [slice_count + 1] number of the first value of each */
+    size_t slice_count;
+    uint64_t values;             /* first[slice_count] */
+    fs_bits bits;
+    unsigned bit_count;
+} fs_fault_space;
+
+/** Chooses the slices of `components` in `layers`: a component without a layer is chosen whatever
+ * `layers` says if `layer_count` is 0, and not otherwise unless -1 is among them.
+ * Errors: FS_ECONFIG if nothing is left or `bits` is 0; FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_fault_space_new(fs_fault_space **out, const fs_geometry *geometry,
+                                           fs_component_set components, const int *layers,
+                                           size_t layer_count, fs_bits bits);
+void fs_fault_space_destroy(fs_fault_space **self);
+
+/** Draws the faults of one trial, replacing `out`'s contents. Cost in proportion to the faults.
+ * Errors: FS_ECONFIG if a count exceeds the sites; FS_ELIMIT beyond FS_FAULTS_PER_TRIAL_MAX;
+ * FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space,
+                                      fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
+                                      uint64_t trial);
+void fs_fault_list_free(fs_fault_list *self);
+/** @return XXH3-64 over the list in a fixed encoding. */
+uint64_t fs_fault_list_checksum(const fs_fault_list *self);
+/** @return the word after the fault. */
+uint32_t fs_fault_apply(fs_fault fault, uint32_t word);
+/** @return the lowest layer that a list touches: -1 if it touches an embedding, `layers` of the
+ * model for faults after the last block only, INT32_MAX for an empty list. */
+int32_t fs_fault_first_layer(const fs_fault_list *self, const fs_geometry *geometry);
+
+/** Reads "all", "sign", "exponent", "mantissa". @return 0 for another word. */
+fs_bits fs_bits_parse(const char *word);
+
+#endif

@@ -1,0 +1,92 @@
+/** The plan: a campaign expanded into cells, with its fingerprint.
+ *
+ * Coordinator and worker build the same plan from the same campaign text and the same models, and
+ * compare fingerprints before a trial runs. Thread rule: const after creation. */
+#ifndef FS_PLAN_H
+#define FS_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "campaign.h"
+#include "fault.h"
+#include "geometry.h"
+#include "hash.h"
+
+/** The convention of arithmetic and drawing; part of the fingerprint. Raised whenever any change
+ * could alter a stored bit. */
+#define FS_CONVENTION "flipsweep-1"
+
+/** One point of the sweep. */
+typedef struct fs_cell {
+    char id[FS_CELL_ID_BYTES_MAX]; /* "SWEEP/ARM[,KEY=VALUE...]": keys are the axes that vary */
+    uint32_t sweep;                /* index into the campaign */
+    uint32_t arm;
+    uint32_t pair;                 /* cells with the same number differ in the arm only */
+    int layer;                     /* of a `by: layer` cell; -1: none or not by layer */
+    int by_layer;                  /* nonzero: `layer` is meant */
+    fs_component_set components;
+    fs_amount amount;
+    fs_fault_kind kind;
+    const fs_bits_choice *bits;    /* into the campaign */
+    fs_guard guard;
+    uint32_t variant;              /* index into the plan's variants */
+    uint64_t draw_key;             /* of its faults; the same in every arm and guard */
+    uint64_t trials;               /* planned; the most, under a stopping rule */
+    fs_fault_space *space;         /* owned by the plan */
+} fs_cell;
+
+/** A (model, protections, guard): what a fault-free run depends on. */
+typedef struct fs_variant {
+    uint32_t model; /* index into the plan's models */
+    uint32_t arm;   /* the first arm that has it */
+    fs_protect protect;
+} fs_variant;
+
+typedef struct fs_plan_model {
+    const char *path; /* into the campaign */
+    fs_geometry *geometry;
+    fs_hash hash;     /* zero where the weights are absent */
+    int has_weights;
+} fs_plan_model;
+
+typedef struct fs_plan {
+    const fs_campaign *campaign; /* borrowed; outlives the plan */
+    fs_plan_model *models;       /* distinct folders, in order of first use */
+    size_t model_count;
+    fs_variant *variants;
+    size_t variant_count;
+    fs_cell *cells;
+    size_t cell_count;
+    uint64_t trials;             /* sum over cells */
+    fs_hash data_hash;           /* of the data file */
+    int has_fingerprint;         /* zero where weights or data are absent */
+    fs_hash fingerprint;
+    char *identity;              /* the canonical text under the fingerprint: one "key: value" a
+                                    line, so that two of them can be compared line by line; hashes
+                                    in place of paths */
+} fs_plan;
+
+/** Expands a campaign. Reads config.json of each model, and hashes models and data where present.
+ * Errors: as fs_config_read; FS_ECONFIG for a combination that no model can satisfy (a layer it
+ * lacks, a component it lacks alone, a count beyond the sites, arms of unlike geometry), FS_ELIMIT
+ * beyond FS_CELLS_MAX. */
+FS_MUST_CHECK fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign);
+void fs_plan_destroy(fs_plan **self);
+/** @return the cell of that id, -1 if there is none. */
+int64_t fs_plan_find(const fs_plan *self, const char *cell_id);
+/** Splits "SWEEP/CELL/INDEX". Errors: FS_EUSAGE saying what is wrong. */
+FS_MUST_CHECK fs_status fs_trial_id_parse(const fs_plan *self, const char *text, uint32_t *cell,
+                                          uint64_t *trial);
+/** Writes the first line in which two identities differ, as "key: A, was B". Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
+/** The faults of one trial. Errors: as fs_fault_draw. */
+FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
+
+/** The stopping rule's looks. @return the number of trials at the look that follows `done` trials
+ * (100, 200, 400, ... at most cell->trials); cell->trials without a rule. */
+uint64_t fs_cell_next_look(const fs_plan *self, const fs_cell *cell, uint64_t done);
+/** @return nonzero if the rule is met at a look of n trials with `critical` critical ones. */
+int fs_cell_stops(const fs_plan *self, const fs_cell *cell, uint64_t n, uint64_t critical);
+
+#endif
