@@ -38,7 +38,7 @@ typedef uint32_t fs_bits;
 
 /** One hit site. Lists are sorted by (tensor, element, bit) and hold no site twice. */
 typedef struct fs_fault {
-    uint32_t tensor;  /* index into the geometry's tensors */
+    uint32_t tensor; /* index into the geometry's tensors */
     uint8_t bit;
     uint8_t kind;     /* fs_fault_kind */
     uint16_t slice;   /* index into the geometry's slices */
@@ -57,7 +57,7 @@ typedef struct fs_fault_space {
     uint32_t *slices;            /* indices of the chosen slices, ascending */
     uint64_t *first;             /* [slice_count + 1] number of the first value of each */
     size_t slice_count;
-    uint64_t values;             /* first[slice_count] */
+    uint64_t values; /* first[slice_count] */
     fs_bits bits;
     unsigned bit_count;
 } fs_fault_space;

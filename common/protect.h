@@ -22,10 +22,10 @@ typedef struct fs_codec_report {
 } fs_codec_report;
 
 typedef struct fs_codec {
-    const char *name;      /* as written in a campaign */
-    const char *summary;   /* one line for people */
-    unsigned words;        /* data words in a codeword, 1 or 2 */
-    unsigned check_bits;   /* redundant bits of a codeword beside the data words, 0 to 16 */
+    const char *name;    /* as written in a campaign */
+    const char *summary; /* one line for people */
+    unsigned words;      /* data words in a codeword, 1 or 2 */
+    unsigned check_bits; /* redundant bits of a codeword beside the data words, 0 to 16 */
     /** Replaces the data words by what is stored and writes the redundant bits. */
     void (*encode)(uint32_t *words, uint16_t *check);
     /** Replaces stored data words by what is read and adds to the report. */
@@ -43,6 +43,14 @@ typedef struct fs_guard {
     fs_guard_kind kind;
     float threshold; /* with FS_GUARD_THRESHOLD, > 0 and finite */
 } fs_guard;
+
+enum { FS_CODEWORD_WORDS_MAX = 2 };
+
+/** The redundant bits of one composed codeword: of each codec in the list, of each of its own
+ * codewords within the composed one. */
+typedef struct fs_check {
+    uint16_t bits[FS_PROTECT_MAX][FS_CODEWORD_WORDS_MAX];
+} fs_check;
 
 /** Protections in the order of decoding, then a guard. Plain data; zeroed: no protection. */
 typedef struct fs_protect {
@@ -64,10 +72,10 @@ FS_MUST_CHECK fs_status fs_protect_init(fs_protect *out, const char *const *name
 unsigned fs_protect_words(const fs_protect *self);
 /** @return redundant bits per data word, as stored cost. */
 double fs_protect_bits_per_value(const fs_protect *self);
-/** Clean words to stored words, in place: fs_protect_words() of them; `check` one per codec. */
-void fs_protect_encode(const fs_protect *self, uint32_t *words, uint16_t *check);
+/** Clean words to stored words, in place: fs_protect_words() of them. */
+void fs_protect_encode(const fs_protect *self, uint32_t *words, fs_check *check);
 /** Stored words to the values that arithmetic sees, guard included, in place. */
-void fs_protect_decode(const fs_protect *self, uint32_t *words, const uint16_t *check,
+void fs_protect_decode(const fs_protect *self, uint32_t *words, const fs_check *check,
                        fs_codec_report *report);
 /** The guard alone. */
 uint32_t fs_guard_read(const fs_guard *self, uint32_t word);

@@ -14,7 +14,7 @@ typedef struct fs_rng {
     uint64_t stream; /* the trial index, for faults */
     uint64_t draw;   /* index of the next 128-bit block */
     uint32_t block[4];
-    unsigned used;   /* words of `block` already given, 4 when empty */
+    unsigned used; /* words of `block` already given, 4 when empty */
 } fs_rng;
 
 void fs_rng_init(fs_rng *self, uint64_t key, uint64_t stream);

@@ -15,10 +15,10 @@
 /* X(NAME, text): how a trial ended. The first four rank by harm; a trial takes the worst of its
  * inputs. The others are ends of the infrastructure. */
 #define FS_OUTCOME_MAP(X)                                                                          \
-    X(MASKED, "masked")             /* logits equal bit for bit */                                 \
-    X(BENIGN, "benign")             /* bits differ, the answer does not */                         \
-    X(SDC, "sdc")                   /* the answer differs, nothing noticed */                      \
-    X(DUE, "due")                   /* NaN or Inf in the output, or detected, not corrected */     \
+    X(MASKED, "masked") /* logits equal bit for bit */                                             \
+    X(BENIGN, "benign") /* bits differ, the answer does not */                                     \
+    X(SDC, "sdc")       /* the answer differs, nothing noticed */                                  \
+    X(DUE, "due")       /* NaN or Inf in the output, or detected, not corrected */                 \
     X(TIMEOUT, "timeout")                                                                          \
     X(CRASH, "crash")                                                                              \
     X(NOT_INJECTED, "not-injected")
@@ -34,7 +34,7 @@ typedef enum fs_outcome {
 typedef struct fs_fault_record {
     uint32_t tensor;
     uint8_t bit;
-    uint8_t kind;          /* fs_fault_kind */
+    uint8_t kind; /* fs_fault_kind */
     uint64_t element;
     uint32_t before;       /* stored word, all faults of the trial in it absent */
     uint32_t after;        /* stored word, all faults of the trial in it present */
@@ -43,9 +43,9 @@ typedef struct fs_fault_record {
 } fs_fault_record;
 
 typedef struct fs_trial_record {
-    uint8_t outcome;   /* fs_outcome */
-    uint8_t critical;  /* by the campaign's threshold */
-    uint32_t inputs;   /* evaluated; the next four sum to it */
+    uint8_t outcome;  /* fs_outcome */
+    uint8_t critical; /* by the campaign's threshold */
+    uint32_t inputs;  /* evaluated; the next four sum to it */
     uint32_t masked;
     uint32_t benign;
     uint32_t sdc;

@@ -1,0 +1,312 @@
+#include "fault.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "assert.h"
+#include "hash.h"
+#include "limits.h"
+#include "math64.h"
+#include "rng.h"
+
+enum { FAULT_ENCODED_BYTES = 14 };
+
+static int layer_chosen(const int *layers, size_t layer_count, int layer)
+{
+    if (layer_count == 0) return 1;
+    for (size_t i = 0; i < layer_count; i++) {
+        if (layers[i] == layer) return 1;
+    }
+    return 0;
+}
+
+fs_status fs_fault_space_new(fs_fault_space **out, const fs_geometry *geometry,
+                             fs_component_set components, const int *layers, size_t layer_count,
+                             fs_bits bits)
+{
+    *out = NULL;
+    if (bits == 0) return fs_fail(FS_ECONFIG, "no bits are chosen");
+    fs_fault_space *self = calloc(1, sizeof *self);
+    if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for a fault space");
+    self->geometry = geometry;
+    self->bits = bits;
+    self->bit_count = (unsigned)__builtin_popcount(bits);
+    self->slices = malloc(geometry->slice_count * sizeof *self->slices);
+    self->first = malloc((geometry->slice_count + 1) * sizeof *self->first);
+    if (self->slices == NULL || self->first == NULL) {
+        fs_fault_space_destroy(&self);
+        return fs_fail(FS_ENOMEM, "no memory for a fault space");
+    }
+    for (size_t i = 0; i < geometry->slice_count; i++) {
+        const fs_slice *slice = &geometry->slices[i];
+        if (!(components >> slice->component & 1u)) continue;
+        if (!layer_chosen(layers, layer_count, slice->layer)) continue;
+        self->slices[self->slice_count] = (uint32_t)i;
+        self->first[self->slice_count++] = self->values;
+        self->values += slice->values;
+    }
+    self->first[self->slice_count] = self->values;
+    if (self->values == 0) {
+        fs_fault_space_destroy(&self);
+        return fs_fail(FS_ECONFIG, "the selection holds no parameter of this model");
+    }
+    *out = self;
+    return FS_OK;
+}
+
+void fs_fault_space_destroy(fs_fault_space **self)
+{
+    if (*self == NULL) return;
+    free((*self)->slices);
+    free((*self)->first);
+    free(*self);
+    *self = NULL;
+}
+
+void fs_fault_list_free(fs_fault_list *self)
+{
+    free(self->items);
+    *self = (fs_fault_list){0};
+}
+
+/* Drawing works with site numbers first: value * bit_count + index of the bit. */
+
+static uint8_t nth_bit(fs_bits bits, unsigned n)
+{
+    for (; n > 0; n--) bits &= bits - 1;
+    return (uint8_t)__builtin_ctz(bits);
+}
+
+/* `hint` is the slice of the previous value: values mostly ascend. */
+static fs_fault locate(const fs_fault_space *space, uint64_t value, unsigned bit_index,
+                       fs_fault_kind kind, size_t *hint)
+{
+    size_t s = *hint;
+    if (value < space->first[s] || value >= space->first[s + 1]) {
+        size_t low = 0, high = space->slice_count;
+        while (high - low > 1) {
+            size_t middle = low + (high - low) / 2;
+            if (space->first[middle] <= value)
+                low = middle;
+            else
+                high = middle;
+        }
+        s = *hint = low;
+    }
+    const fs_slice *slice = &space->geometry->slices[space->slices[s]];
+    uint64_t local = value - space->first[s];
+    uint64_t row = local / slice->cols, col = slice->col_first + local % slice->cols;
+    return (fs_fault){.tensor = slice->tensor,
+                      .bit = nth_bit(space->bits, bit_index),
+                      .kind = (uint8_t)kind,
+                      .slice = (uint16_t)space->slices[s],
+                      .element = row * space->geometry->tensors[slice->tensor].cols + col};
+}
+
+static fs_status push(fs_fault_list *list, fs_fault fault)
+{
+    if (list->count == list->capacity) {
+        if (list->count >= FS_FAULTS_PER_TRIAL_MAX) {
+            return fs_fail(FS_ELIMIT, "a trial has more than %llu faults",
+                           (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
+        }
+        size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
+        fs_fault *items = realloc(list->items, capacity * sizeof *items);
+        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = fault;
+    return FS_OK;
+}
+
+/* Numbers of the sites or values that are hit when each is with probability p: geometric gaps,
+ * floor(ln u / ln(1 - p)). @return the next number from `at` on, or `end`. */
+static uint64_t next_hit(fs_rng *rng, uint64_t at, uint64_t end, double p, double log_miss)
+{
+    if (p >= 1) return at;
+    double gap = fs_log64(fs_rng_unit(rng)) / log_miss;
+    return gap < (double)(end - at) ? at + (uint64_t)gap : end;
+}
+
+static fs_status draw_rate(fs_fault_list *out, const fs_fault_space *space, double rate,
+                           fs_fault_kind kind, fs_rng *rng)
+{
+    double log_miss = fs_log1p64(-rate);
+    size_t hint = 0;
+    uint64_t at = 0;
+    while ((at = next_hit(rng, at, space->values, rate, log_miss)) < space->values) {
+        unsigned bit = (unsigned)fs_rng_below(rng, space->bit_count);
+        FS_TRY(push(out, locate(space, at, bit, kind, &hint)));
+        at++;
+    }
+    return FS_OK;
+}
+
+static fs_status draw_ber(fs_fault_list *out, const fs_fault_space *space, double rate,
+                          fs_fault_kind kind, fs_rng *rng)
+{
+    double log_miss = fs_log1p64(-rate);
+    uint64_t sites = space->values * space->bit_count;
+    size_t hint = 0;
+    uint64_t at = 0;
+    while ((at = next_hit(rng, at, sites, rate, log_miss)) < sites) {
+        FS_TRY(push(out, locate(space, at / space->bit_count, (unsigned)(at % space->bit_count),
+                                kind, &hint)));
+        at++;
+    }
+    return FS_OK;
+}
+
+/* An open-addressing set of site numbers, stored + 1 so that 0 means empty. */
+typedef struct site_set {
+    uint64_t *slots;
+    uint64_t mask;
+} site_set;
+
+static int site_set_add(site_set *set, uint64_t site)
+{
+    uint64_t at = (site * 0x9e3779b97f4a7c15u) >> 20 & set->mask;
+    while (set->slots[at] != 0) {
+        if (set->slots[at] == site + 1) return 0;
+        at = (at + 1) & set->mask;
+    }
+    set->slots[at] = site + 1;
+    return 1;
+}
+
+/* Floyd's sampling without replacement: k draws, each subset of k sites equally likely.
+ * Source: Bentley and Floyd, CACM 30(9), 1987. */
+static fs_status draw_count(fs_fault_list *out, const fs_fault_space *space, uint64_t count,
+                            fs_fault_kind kind, fs_rng *rng)
+{
+    uint64_t sites = space->values * space->bit_count;
+    if (count > sites) {
+        return fs_fail(FS_ECONFIG, "%llu faults asked for among %llu sites",
+                       (unsigned long long)count, (unsigned long long)sites);
+    }
+    if (count > FS_FAULTS_PER_TRIAL_MAX) {
+        return fs_fail(FS_ELIMIT, "a trial has at most %llu faults",
+                       (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
+    }
+    uint64_t capacity = 16;
+    while (capacity < 2 * count) capacity *= 2;
+    site_set set = {calloc(capacity, sizeof *set.slots), capacity - 1};
+    if (set.slots == NULL) return fs_fail(FS_ENOMEM, "no memory for a fault list");
+    fs_status status = FS_OK;
+    size_t hint = 0;
+    for (uint64_t j = sites - count; j < sites && status == FS_OK; j++) {
+        uint64_t site = fs_rng_below(rng, j + 1);
+        if (!site_set_add(&set, site)) {
+            site = j;
+            site_set_add(&set, site);
+        }
+        status = push(out, locate(space, site / space->bit_count,
+                                  (unsigned)(site % space->bit_count), kind, &hint));
+    }
+    free(set.slots);
+    return status;
+}
+
+static int compare_faults(const void *a, const void *b)
+{
+    const fs_fault *x = a, *y = b;
+    if (x->tensor != y->tensor) return x->tensor < y->tensor ? -1 : 1;
+    if (x->element != y->element) return x->element < y->element ? -1 : 1;
+    return (x->bit > y->bit) - (x->bit < y->bit);
+}
+
+/* Most lists come out sorted: only fused tensors interleave. */
+static void sort_faults(fs_fault_list *list)
+{
+    for (size_t i = 1; i < list->count; i++) {
+        if (compare_faults(&list->items[i - 1], &list->items[i]) > 0) {
+            qsort(list->items, list->count, sizeof *list->items, compare_faults);
+            return;
+        }
+    }
+}
+
+fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
+                        fs_fault_kind kind, uint64_t draw_key, uint64_t trial)
+{
+    fs_rng rng;
+    fs_rng_init(&rng, draw_key, trial);
+    out->count = 0;
+    fs_status status = FS_OK;
+    if (amount.value > 0) {
+        switch (amount.kind) {
+        case FS_AMOUNT_COUNT:
+            status = draw_count(out, space, (uint64_t)amount.value, kind, &rng);
+            break;
+        case FS_AMOUNT_RATE:
+            status = draw_rate(out, space, amount.value, kind, &rng);
+            break;
+        case FS_AMOUNT_BER:
+            status = draw_ber(out, space, amount.value, kind, &rng);
+            break;
+        }
+    }
+    if (status == FS_OK) sort_faults(out);
+    return status;
+}
+
+uint64_t fs_fault_list_checksum(const fs_fault_list *self)
+{
+    /* Chained in chunks, so that no second list is needed. */
+    uint8_t chunk[8 + 256 * FAULT_ENCODED_BYTES];
+    uint64_t sum = fs_checksum(NULL, 0);
+    for (size_t i = 0; i < self->count;) {
+        size_t used = 0;
+        for (int b = 0; b < 8; b++) chunk[used++] = (uint8_t)(sum >> (8 * b));
+        for (size_t n = 0; n < 256 && i < self->count; n++, i++) {
+            const fs_fault *fault = &self->items[i];
+            for (int b = 0; b < 4; b++) chunk[used++] = (uint8_t)(fault->tensor >> (8 * b));
+            for (int b = 0; b < 8; b++) chunk[used++] = (uint8_t)(fault->element >> (8 * b));
+            chunk[used++] = fault->bit;
+            chunk[used++] = fault->kind;
+        }
+        sum = fs_checksum(chunk, used);
+    }
+    return sum;
+}
+
+uint32_t fs_fault_apply(fs_fault fault, uint32_t word)
+{
+    uint32_t mask = 1u << fault.bit;
+    switch ((fs_fault_kind)fault.kind) {
+    case FS_FAULT_FLIP:
+        return word ^ mask;
+    case FS_FAULT_STUCK0:
+        return word & ~mask;
+    case FS_FAULT_STUCK1:
+        return word | mask;
+    }
+    FS_ASSERT(!"unknown kind of fault");
+    return word;
+}
+
+int32_t fs_fault_first_layer(const fs_fault_list *self, const fs_geometry *geometry)
+{
+    int32_t first = INT32_MAX;
+    for (size_t i = 0; i < self->count; i++) {
+        const fs_slice *slice = &geometry->slices[self->items[i].slice];
+        int32_t layer = slice->layer;
+        if (layer < 0) {
+            int embedding = fs_component_group(slice->component) == FS_GROUP_EMBEDDING ||
+                            slice->component == FS_EMBEDDING_NORM;
+            layer = embedding ? -1 : (int32_t)geometry->config.layers;
+        }
+        if (layer < first) first = layer;
+    }
+    return first;
+}
+
+fs_bits fs_bits_parse(const char *word)
+{
+    if (strcmp(word, "all") == 0) return FS_BITS_ALL;
+    if (strcmp(word, "sign") == 0) return FS_BITS_SIGN;
+    if (strcmp(word, "exponent") == 0) return FS_BITS_EXPONENT;
+    if (strcmp(word, "mantissa") == 0) return FS_BITS_MANTISSA;
+    return 0;
+}

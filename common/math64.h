@@ -1,0 +1,17 @@
+/** exp and log in double whose bits do not depend on the C library.
+ *
+ * libm picks variants by processor (with or without FMA) that differ in the last place. What
+ * decides a fault's place or is stored with a trial comes from here: only IEEE additions,
+ * multiplications and divisions in a fixed order. Errors are below 2 ulp (log: below 2^-52 absolute
+ * near 1); NaN gives NaN. Thread rule: reentrant. */
+#ifndef FS_MATH64_H
+#define FS_MATH64_H
+
+/** @return ln x; -Inf at 0, NaN below, Inf at Inf. Subnormals are exact inputs too. */
+double fs_log64(double x);
+/** @return ln(1 + x), accurate near 0; x > -1. */
+double fs_log1p64(double x);
+/** @return e^x; Inf on overflow, 0 on underflow (results below 2^-1022 are flushed). */
+double fs_exp64(double x);
+
+#endif

@@ -1,0 +1,157 @@
+#include "trial.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "assert.h"
+#include "hash.h"
+
+enum {
+    RECORD_VERSION = 1,
+    HEAD_BYTES = 1 + 1 + 1 + 1 + 5 * 4 + 13 * 8, /* fixed part, `kept` as one byte */
+    FAULT_BYTES = 4 + 1 + 1 + 8 + 4 * 4,
+    CHECKSUM_BYTES = 8,
+    RECORD_BYTES_MAX = HEAD_BYTES + FS_FAULTS_KEPT_MAX * FAULT_BYTES + CHECKSUM_BYTES
+};
+_Static_assert((int)RECORD_BYTES_MAX <= (int)FS_TRIAL_RECORD_BYTES_MAX, "a record fits its limit");
+
+typedef struct cursor {
+    uint8_t *at;
+} cursor;
+
+static void put(cursor *c, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++) *c->at++ = (uint8_t)(value >> (8 * i));
+}
+
+static uint64_t get(const uint8_t **at, int bytes)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < bytes; i++) value |= (uint64_t) * (*at)++ << (8 * i);
+    return value;
+}
+
+/* NaNs differ in sign and payload from one instruction to the next: one stands for all. */
+static void put_double(cursor *c, double value)
+{
+    uint64_t bits = 0x7ff8000000000000u;
+    if (!isnan(value)) memcpy(&bits, &value, sizeof bits);
+    put(c, bits, 8);
+}
+
+static double get_double(const uint8_t **at)
+{
+    uint64_t bits = get(at, 8);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
+{
+    FS_ASSERT(self->kept <= FS_FAULTS_KEPT_MAX && self->outcome < FS_OUTCOME_COUNT);
+    uint8_t bytes[RECORD_BYTES_MAX];
+    cursor c = {bytes};
+    put(&c, RECORD_VERSION, 1);
+    put(&c, self->outcome, 1);
+    put(&c, self->critical != 0, 1);
+    put(&c, self->kept, 1);
+    const uint32_t counts[] = {self->inputs, self->masked, self->benign, self->sdc, self->due};
+    for (int i = 0; i < 5; i++) put(&c, counts[i], 4);
+    put(&c, self->answers, 8);
+    put(&c, self->answers_changed, 8);
+    put_double(&c, self->metric);
+    put_double(&c, self->loss);
+    put_double(&c, self->deviation_max);
+    put_double(&c, self->kl_mean);
+    const uint64_t sums[] = {self->faults,         self->effective, self->visible,
+                             self->corrected,      self->detected,  self->miscorrected,
+                             self->faults_checksum};
+    for (int i = 0; i < 7; i++) put(&c, sums[i], 8);
+    for (uint32_t i = 0; i < self->kept; i++) {
+        const fs_fault_record *fault = &self->fault[i];
+        put(&c, fault->tensor, 4);
+        put(&c, fault->bit, 1);
+        put(&c, fault->kind, 1);
+        put(&c, fault->element, 8);
+        put(&c, fault->before, 4);
+        put(&c, fault->after, 4);
+        put(&c, fault->value_before, 4);
+        put(&c, fault->value_after, 4);
+    }
+    size_t size = (size_t)(c.at - bytes);
+    put(&c, fs_checksum(bytes, size), CHECKSUM_BYTES);
+    return fs_buf_append(out, bytes, size + CHECKSUM_BYTES);
+}
+
+static fs_status check_record(const fs_trial_record *r)
+{
+    if (r->outcome >= FS_OUTCOME_COUNT || r->critical > 1) {
+        return fs_fail(FS_ECORRUPT, "a trial record holds an unknown outcome");
+    }
+    if ((uint64_t)r->masked + r->benign + r->sdc + r->due != r->inputs) {
+        return fs_fail(FS_ECORRUPT, "a trial record's outcomes do not sum to its inputs");
+    }
+    uint64_t kept = r->faults < FS_FAULTS_KEPT_MAX ? r->faults : FS_FAULTS_KEPT_MAX;
+    if (r->kept != kept || r->effective > r->faults || r->answers_changed > r->answers) {
+        return fs_fail(FS_ECORRUPT, "a trial record's counts contradict each other");
+    }
+    return FS_OK;
+}
+
+fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    if (size < HEAD_BYTES + CHECKSUM_BYTES || at[0] != RECORD_VERSION) {
+        return fs_fail(FS_ECORRUPT, "not a trial record of version %d (%zu bytes)", RECORD_VERSION,
+                       size);
+    }
+    uint32_t kept = at[3];
+    if (kept > FS_FAULTS_KEPT_MAX ||
+        size != (size_t)HEAD_BYTES + kept * (size_t)FAULT_BYTES + CHECKSUM_BYTES) {
+        return fs_fail(FS_ECORRUPT, "a trial record has the wrong length, %zu bytes", size);
+    }
+    const uint8_t *tail = at + size - CHECKSUM_BYTES;
+    if (get(&tail, CHECKSUM_BYTES) != fs_checksum(data, size - CHECKSUM_BYTES)) {
+        return fs_fail(FS_ECORRUPT, "a trial record's checksum does not match");
+    }
+    *out = (fs_trial_record){.outcome = at[1], .critical = at[2], .kept = kept};
+    at += 4;
+    uint32_t *counts[] = {&out->inputs, &out->masked, &out->benign, &out->sdc, &out->due};
+    for (int i = 0; i < 5; i++) *counts[i] = (uint32_t)get(&at, 4);
+    out->answers = get(&at, 8);
+    out->answers_changed = get(&at, 8);
+    out->metric = get_double(&at);
+    out->loss = get_double(&at);
+    out->deviation_max = get_double(&at);
+    out->kl_mean = get_double(&at);
+    uint64_t *sums[] = {&out->faults,   &out->effective,    &out->visible,        &out->corrected,
+                        &out->detected, &out->miscorrected, &out->faults_checksum};
+    for (int i = 0; i < 7; i++) *sums[i] = get(&at, 8);
+    for (uint32_t i = 0; i < kept; i++) {
+        fs_fault_record *fault = &out->fault[i];
+        fault->tensor = (uint32_t)get(&at, 4);
+        fault->bit = (uint8_t)get(&at, 1);
+        fault->kind = (uint8_t)get(&at, 1);
+        fault->element = get(&at, 8);
+        fault->before = (uint32_t)get(&at, 4);
+        fault->after = (uint32_t)get(&at, 4);
+        fault->value_before = (uint32_t)get(&at, 4);
+        fault->value_after = (uint32_t)get(&at, 4);
+    }
+    return check_record(out);
+}
+
+const char *fs_outcome_name(fs_outcome outcome)
+{
+    switch (outcome) {
+#define X(name, text)                                                                              \
+    case FS_OUTCOME_##name:                                                                        \
+        return text;
+        FS_OUTCOME_MAP(X)
+#undef X
+    case FS_OUTCOME_COUNT:
+        break;
+    }
+    return "unknown";
+}
