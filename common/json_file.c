@@ -1,0 +1,59 @@
+#include "json_file.h"
+
+#include <stdio.h>
+
+#include "file.h"
+
+fs_status fs_json_parse(json_t **out, const char *path, const void *text, size_t size)
+{
+    *out = NULL;
+    json_error_t error;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL) {
+        return fs_fail(FS_EFORMAT, "%s:%d:%d: not valid JSON: %s", path, error.line, error.column,
+                       error.text);
+    }
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return fs_fail(FS_EFORMAT, "%s: not a JSON object", path);
+    }
+    *out = root;
+    return FS_OK;
+}
+
+fs_status fs_json_file_read(json_t **out, const char *path, size_t bytes_max)
+{
+    *out = NULL;
+    fs_buf text = {0};
+    fs_status status = fs_file_read(&text, path, bytes_max);
+    if (status == FS_OK) status = fs_json_parse(out, path, fs_buf_text(&text), text.size);
+    fs_buf_free(&text);
+    return status;
+}
+
+const char *fs_json_describe(const json_t *value, char out[64])
+{
+    if (value == NULL) return "nothing";
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
+    case JSON_NULL:
+        return "null";
+    case JSON_INTEGER:
+        snprintf(out, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return out;
+    case JSON_REAL:
+        snprintf(out, 64, "%.9g", json_real_value(value));
+        return out;
+    case JSON_STRING:
+        snprintf(out, 64, "\"%.48s\"", json_string_value(value));
+        return out;
+    }
+    return "something else";
+}
