@@ -25,6 +25,7 @@ enum {
     FS_POSITIONS_MAX = 1 << 20,  /* positions of a model */
     FS_LABELS_MAX = 4096,        /* classes of a classifier */
     FS_TENSORS_MAX = 1 << 16,    /* tensors in a model */
+    FS_SHARD_FILES_MAX = 1024,   /* files that an index of weights names */
     FS_SAFETENSORS_HEADER_BYTES_MAX = 100 * 1000 * 1000,
     FS_JSON_BYTES_MAX = 64 << 20, /* config.json, vocab.json, an index */
     FS_DATA_BYTES_MAX = 1 << 30,  /* a data set file */
