@@ -4,6 +4,23 @@
  * pre-scans the whole frame linearly first (counts at most the bytes left, depth, object cap), then
  * decodes, checks types and bounds and the final offset; it never trusts a length. Strings and
  * binaries of a decoded message point into the frame. Source: `orchestration.md`, "MessagePack".
+ *
+ * The conversation, as both sides keep it:
+ *
+ * 1. The worker says HELLO when it starts and whenever it is asked WHO. WHO answers any message of
+ *    an unknown peer but HELLO and BYE; whatever else that message said is forgotten.
+ * 2. WELCOME answers HELLO. A worker of the same campaign keeps its leases and results; one of
+ *    another drops them. READY follows, at once or after minutes of preparing with heartbeats.
+ * 3. After READY the worker repeats every GOLDEN it knows and every RESULTS not yet acknowledged,
+ *    with their old sequence numbers: receiving them twice is normal.
+ * 4. GRANT is sent after READY only, at most FS_LEASES_PER_WORKER_MAX at a time. A lease is over
+ *    with a RESULTS that says `last`, or with a RETURN of all of it. A trial that gave FAILED is
+ *    skipped: the lease goes on and ends without it.
+ * 5. A worker that sent RETURN, or HELLO with `draining`, gets no further GRANT; it returns those
+ *    that crossed.
+ * 6. HELLO and HEARTBEAT name the leases held; one that is missing in a HELLO is void.
+ * 7. BYE, a fatal FAILED and REJECT end the conversation; nothing answers them.
+ *
  * Thread rule: reentrant. */
 #ifndef FS_PROTO_H
 #define FS_PROTO_H
@@ -66,6 +83,7 @@ typedef struct fs_msg_hello {
     fs_hash fingerprint; /* of the campaign it already serves; zero: none */
     fs_lease leases[FS_LEASES_PER_WORKER_MAX]; /* still held */
     uint32_t lease_count;
+    int draining;        /* it finishes what it holds and leaves: grant it nothing */
 } fs_msg_hello;
 
 typedef struct fs_msg_ready {
@@ -94,7 +112,8 @@ typedef struct fs_msg_results {
     uint32_t cell;
     int last;            /* the lease is finished with this message */
     uint64_t cost_us;    /* compute time spent on these records, summed over threads */
-    uint32_t count;      /* 1..FS_RESULTS_PER_MESSAGE_MAX */
+    uint32_t count;      /* 1..FS_RESULTS_PER_MESSAGE_MAX; 0 only with `last`, if the trials
+                            before the end of the lease failed or were returned */
     fs_msg_result *results; /* decode: allocated by fs_message_decode, freed by
                                fs_message_free */
 } fs_msg_results;
@@ -111,7 +130,7 @@ typedef struct fs_msg_return {
 } fs_msg_return;
 
 typedef struct fs_msg_failed {
-    int status;          /* fs_status */
+    int status;          /* fs_status, never FS_OK */
     int fatal;           /* the worker leaves; otherwise only `cell`/`trial` failed */
     uint64_t lease;
     uint32_t cell;
@@ -122,6 +141,7 @@ typedef struct fs_msg_failed {
 typedef struct fs_msg_welcome {
     fs_hash fingerprint;
     fs_text campaign;    /* the effective campaign, YAML */
+    fs_text identity;    /* the plan's, so that a worker can name what differs; may be empty */
     uint64_t heartbeat_ms;
     uint64_t lease_ms;
 } fs_msg_welcome;
@@ -163,10 +183,28 @@ typedef struct fs_message {
     } u; /* BYE and WHO have no fields */
 } fs_message;
 
-/** Appends one encoded frame. Asserts its own limits. Errors: FS_ENOMEM. */
+/** Lengths of texts in bytes, without a NUL. */
+enum {
+    FS_PROTO_UUID_BYTES = 36,
+    FS_PROTO_HOST_BYTES_MAX = 63,
+    FS_PROTO_KERNEL_BYTES_MAX = 15,
+    FS_PROTO_VERSION_BYTES_MAX = 31,
+    FS_PROTO_WHY_BYTES_MAX = 1023,
+    FS_PROTO_IDENTITY_BYTES_MAX = 2 << 20
+};
+
+/** Makes a text for a message of any C string: what is not UTF-8 becomes '?', and it is cut at a
+ * character's boundary so that it fits `out_bytes` with a NUL. Points into `out`. */
+fs_text fs_text_clean(char *out, size_t out_bytes, const char *text);
+/** @return the whole string as a text, as it is. */
+fs_text fs_text_of(const char *text);
+
+/** Appends one encoded frame; on failure `out` is as before. Asserts limits of numbers.
+ * Errors: FS_ELIMIT for a text beyond its maximum or a frame beyond FS_MESSAGE_BYTES_MAX, FS_EFORMAT
+ * for a text that is not UTF-8 or has a NUL; FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_message_encode(const fs_message *message, fs_buf *out);
-/** Decodes one frame of exactly `size` bytes; texts and records point into it.
- * Errors: FS_EPROTO saying what is wrong; FS_ENOMEM. */
+/** Decodes one frame of exactly `size` bytes; texts and records point into it. After a failure
+ * there is nothing to free. Errors: FS_EPROTO saying what is wrong; FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_message_decode(fs_message *out, const void *frame, size_t size);
 /** Frees what decoding allocated; idempotent. */
 void fs_message_free(fs_message *self);
