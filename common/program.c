@@ -37,8 +37,8 @@ fs_status fs_program_help(const fs_program *program, fs_buf *out)
 {
     FS_TRY(fs_buf_printf(out, "usage: %s VERB [options] [arguments]\n\n%s\n\nverbs:\n",
                          program->name, program->summary));
-    for (const fs_command *c = program->commands; c->name != NULL; c++)
-        FS_TRY(fs_buf_printf(out, "  %-10s %s\n", c->name, c->summary));
+    for (const fs_command *const *c = program->commands; *c != NULL; c++)
+        FS_TRY(fs_buf_printf(out, "  %-10s %s\n", (*c)->name, (*c)->summary));
     return fs_buf_printf(out, "\n%s VERB --help explains a verb; %s --version names the version.\n",
                          program->name, program->name);
 }
@@ -121,13 +121,14 @@ int fs_command_main(const fs_command *command, int argc, char **argv)
 
 static const char *command_name(const void *commands, size_t i)
 {
-    return ((const fs_command *)commands)[i].name;
+    const fs_command *command = ((const fs_command *const *)commands)[i];
+    return command == NULL ? NULL : command->name;
 }
 
 static const fs_command *find_command(const fs_program *program, const char *name)
 {
-    for (const fs_command *c = program->commands; c->name != NULL; c++)
-        if (strcmp(c->name, name) == 0) return c;
+    for (const fs_command *const *c = program->commands; *c != NULL; c++)
+        if (strcmp((*c)->name, name) == 0) return *c;
     return NULL;
 }
 

@@ -32,7 +32,7 @@ typedef struct fs_command {
 typedef struct fs_program {
     const char *name;
     const char *summary;
-    const fs_command *commands; /* ends with a zeroed entry */
+    const fs_command *const *commands; /* ends with NULL */
 } fs_program;
 
 /** Runs the verb that argv[1] names: the whole of a main(). @return the exit code. */
