@@ -15,9 +15,10 @@
 typedef struct wk_executor wk_executor;
 
 typedef struct wk_options {
-    unsigned threads;       /* compute threads, 1..FS_THREADS_MAX */
-    int brute_force;        /* every trial runs the whole forward pass for every input */
-    double audit;           /* share of trials also run by brute force, which must agree */
+    unsigned threads;          /* compute threads, 1..FS_THREADS_MAX */
+    int brute_force;           /* every trial runs the whole forward pass for every input */
+    int check_always;          /* compare the whole model after every trial, not one in 64 */
+    double audit;              /* share of trials also run by brute force, which must agree */
     uint64_t golden_bytes_max; /* bound on cached golden activations, all variants together */
 } wk_options;
 
@@ -26,9 +27,9 @@ typedef struct wk_golden_info {
     double metric;
     double loss;
     uint64_t answers;
-    uint64_t checksum;      /* XXH3-64 over the logits (classification) or the losses and top-1
-                               tokens (language model), in input order */
-    uint64_t altered;       /* values that reading through the protections changed */
+    uint64_t checksum; /* XXH3-64 over the logits (classification) or the losses and top-1
+                          tokens (language model), in input order */
+    uint64_t altered;  /* values that reading through the protections changed */
 } wk_golden_info;
 
 /** Loads the data set; models are loaded when first needed. The plan must have a fingerprint and
@@ -43,7 +44,8 @@ FS_MUST_CHECK fs_status wk_executor_golden(wk_executor *self, uint32_t variant,
  * checksum afterwards disagrees (a defect of ours or of the machine); those of the loaders. */
 FS_MUST_CHECK fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell,
                                         uint64_t trial, fs_trial_record *out);
-/** The number of inputs that one trial evaluates. */
-uint32_t wk_executor_inputs(const wk_executor *self);
+/** @return the first boundary at which thread `thread`'s last trial of `cell` differed from golden:
+ * 0 the embeddings, l the state before block l, layers + 1 the logits; UINT32_MAX: nowhere. */
+uint32_t wk_executor_first_difference(const wk_executor *self, unsigned thread, uint32_t cell);
 
 #endif

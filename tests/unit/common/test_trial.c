@@ -1,0 +1,127 @@
+#include "testing.h"
+
+#include <math.h>
+
+#include "rng.h"
+#include "trial.h"
+
+static fs_trial_record random_record(fs_rng *rng)
+{
+    fs_trial_record r = {.outcome = (uint8_t)fs_rng_below(rng, FS_OUTCOME_COUNT),
+                         .critical = (uint8_t)fs_rng_below(rng, 2)};
+    r.masked = fs_rng_u32(rng) >> 8;
+    r.benign = fs_rng_u32(rng) >> 8;
+    r.sdc = fs_rng_u32(rng) >> 8;
+    r.due = fs_rng_u32(rng) >> 8;
+    r.inputs = r.masked + r.benign + r.sdc + r.due;
+    r.answers_changed = fs_rng_u32(rng);
+    r.answers = r.answers_changed + fs_rng_u32(rng);
+    r.metric = fs_rng_unit(rng);
+    r.loss = -INFINITY;
+    r.deviation_max = INFINITY;
+    r.kl_mean = NAN;
+    r.faults = fs_rng_below(rng, 2 * FS_FAULTS_KEPT_MAX);
+    r.effective = fs_rng_below(rng, r.faults + 1);
+    r.visible = fs_rng_u64(rng);
+    r.corrected = fs_rng_u64(rng);
+    r.detected = fs_rng_u64(rng);
+    r.miscorrected = fs_rng_u64(rng);
+    r.faults_checksum = fs_rng_u64(rng);
+    r.kept = (uint32_t)(r.faults < FS_FAULTS_KEPT_MAX ? r.faults : FS_FAULTS_KEPT_MAX);
+    for (uint32_t i = 0; i < r.kept; i++) {
+        r.fault[i].tensor = fs_rng_u32(rng);
+        r.fault[i].bit = (uint8_t)fs_rng_below(rng, 32);
+        r.fault[i].kind = (uint8_t)fs_rng_below(rng, 3);
+        r.fault[i].element = fs_rng_u64(rng);
+        r.fault[i].before = fs_rng_u32(rng);
+        r.fault[i].after = fs_rng_u32(rng);
+        r.fault[i].value_before = fs_rng_u32(rng);
+        r.fault[i].value_after = fs_rng_u32(rng);
+    }
+    return r;
+}
+
+static void test_round_trip(void **state)
+{
+    fs_rng rng;
+    fs_rng_init(&rng, 21, 0);
+    fs_buf first = {0}, second = {0};
+    for (int i = 0; i < 2000; i++) {
+        fs_trial_record in = random_record(&rng), out;
+        fs_buf_clear(&first);
+        fs_buf_clear(&second);
+        assert_ok(fs_trial_encode(&in, &first));
+        assert_true(first.size <= FS_TRIAL_RECORD_BYTES_MAX);
+        assert_ok(fs_trial_decode(&out, first.data, first.size));
+        assert_int_equal(out.inputs, in.inputs);
+        assert_true(out.answers == in.answers && out.effective == in.effective);
+        assert_true(out.metric == in.metric && out.loss == -INFINITY && isnan(out.kl_mean));
+        assert_memory_equal(out.fault, in.fault, sizeof in.fault);
+        assert_ok(fs_trial_encode(&out, &second));
+        assert_int_equal(first.size, second.size);
+        assert_memory_equal(first.data, second.data, first.size);
+    }
+    fs_buf_free(&first);
+    fs_buf_free(&second);
+}
+
+/* Two NaNs of unlike sign and payload must not make two records. */
+static void test_one_form_of_nan(void **state)
+{
+    fs_trial_record a = {0}, b = {0};
+    uint64_t odd = 0xfff8000000000123u;
+    a.metric = NAN;
+    memcpy(&b.metric, &odd, sizeof odd);
+    fs_buf x = {0}, y = {0};
+    assert_ok(fs_trial_encode(&a, &x));
+    assert_ok(fs_trial_encode(&b, &y));
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    fs_buf_free(&x);
+    fs_buf_free(&y);
+}
+
+static void test_damage_is_noticed(void **state)
+{
+    fs_rng rng;
+    fs_rng_init(&rng, 22, 0);
+    fs_trial_record record = random_record(&rng), out;
+    fs_buf bytes = {0};
+    assert_ok(fs_trial_encode(&record, &bytes));
+    for (size_t size = 0; size < bytes.size; size++) {
+        assert_status(fs_trial_decode(&out, bytes.data, size), FS_ECORRUPT);
+    }
+    for (size_t bit = 0; bit < 8 * bytes.size; bit++) {
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_status(fs_trial_decode(&out, bytes.data, bytes.size), FS_ECORRUPT);
+        bytes.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_ok(fs_trial_decode(&out, bytes.data, bytes.size));
+    fs_buf_free(&bytes);
+}
+
+/* A worker with a defect may send a well-formed record that contradicts itself. */
+static void test_contradictions_are_refused(void **state)
+{
+    fs_trial_record out, bad[] = {{.inputs = 3, .masked = 2},
+                                  {.answers = 1, .answers_changed = 2},
+                                  {.faults = 1, .kept = 1, .effective = 2},
+                                  {.faults = 2, .kept = 1}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        fs_buf bytes = {0};
+        assert_ok(fs_trial_encode(&bad[i], &bytes));
+        assert_status(fs_trial_decode(&out, bytes.data, bytes.size), FS_ECORRUPT);
+        fs_buf_free(&bytes);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_one_form_of_nan),
+        cmocka_unit_test(test_damage_is_noticed),
+        cmocka_unit_test(test_contradictions_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

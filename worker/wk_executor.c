@@ -1,0 +1,222 @@
+#include "wk_executor.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "assert.h"
+#include "dataset.h"
+#include "rng.h"
+#include "tok.h"
+#include "wk_golden.h"
+#include "wk_trial.h"
+
+enum { CHECK_EVERY_TRIALS = 64 };
+#define AUDIT_STREAM 0x6175646974u /* "audit": apart from the streams that draw faults */
+
+/* One set of weights and its golden run. Variants that read the same weights share it: protection
+ * and guard often change no clean value. */
+typedef struct image {
+    nn_model *model;
+    wk_golden *golden;
+    uint32_t plan_model;
+    wk_trial **trials; /* [threads], made when first needed, each used by its thread alone */
+} image;
+
+typedef struct variant_slot {
+    image *made; /* NULL until then */
+    fs_status status;
+    char why[512]; /* detail of a failed making */
+} variant_slot;
+
+struct wk_executor {
+    const fs_plan *plan;
+    wk_options options;
+    dataset **data;       /* [model_count] */
+    pthread_mutex_t lock; /* over images and slots: making them is rare and may wait */
+    variant_slot *slots;  /* [variant_count] */
+    image **images;       /* [variant_count] room, image_count made */
+    size_t image_count;
+    uint64_t *trials_run; /* [threads] */
+};
+
+static fs_status read_data(wk_executor *self, size_t m)
+{
+    const fs_plan_model *model = &self->plan->models[m];
+    tok *tokeniser = NULL;
+    FS_TRY(tok_open(&tokeniser, model->path));
+    fs_status status = dataset_read(&self->data[m], &self->plan->campaign->task,
+                                    &model->geometry->config, tokeniser);
+    tok_close(&tokeniser);
+    return status;
+}
+
+fs_status wk_executor_new(wk_executor **out, const fs_plan *plan, const wk_options *options)
+{
+    FS_ASSERT(plan->has_fingerprint && options->threads >= 1 && options->threads <= FS_THREADS_MAX);
+    *out = NULL;
+    wk_executor *self = calloc(1, sizeof *self);
+    if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for the executor");
+    pthread_mutex_init(&self->lock, NULL);
+    self->plan = plan;
+    self->options = *options;
+    self->data = calloc(plan->model_count, sizeof *self->data);
+    self->slots = calloc(plan->variant_count, sizeof *self->slots);
+    self->images = calloc(plan->variant_count, sizeof(image *));
+    self->trials_run = calloc(options->threads, sizeof *self->trials_run);
+    fs_status status = FS_OK;
+    if (!self->data || !self->slots || !self->images || !self->trials_run) {
+        status = fs_fail(FS_ENOMEM, "no memory for the executor");
+    }
+    for (size_t m = 0; m < plan->model_count && status == FS_OK; m++) status = read_data(self, m);
+    if (status != FS_OK) wk_executor_destroy(&self);
+    *out = self;
+    return status;
+}
+
+static void image_destroy(image *self, unsigned threads)
+{
+    if (self == NULL) return;
+    for (unsigned t = 0; self->trials != NULL && t < threads; t++) {
+        wk_trial_destroy(&self->trials[t]);
+    }
+    free(self->trials);
+    wk_golden_destroy(&self->golden);
+    nn_model_close(&self->model);
+    free(self);
+}
+
+void wk_executor_destroy(wk_executor **self)
+{
+    wk_executor *e = *self;
+    if (e == NULL) return;
+    for (size_t i = 0; i < e->image_count; i++) image_destroy(e->images[i], e->options.threads);
+    for (size_t m = 0; e->data != NULL && m < e->plan->model_count; m++) {
+        dataset_destroy(&e->data[m]);
+    }
+    pthread_mutex_destroy(&e->lock);
+    free(e->data);
+    free(e->slots);
+    free(e->images);
+    free(e->trials_run);
+    free(e);
+    *self = NULL;
+}
+
+static uint64_t golden_bytes_left(const wk_executor *self)
+{
+    uint64_t used = 0;
+    for (size_t i = 0; i < self->image_count; i++) used += wk_golden_bytes(self->images[i]->golden);
+    return used < self->options.golden_bytes_max ? self->options.golden_bytes_max - used : 0;
+}
+
+/* Loads the variant's weights; makes their golden run unless another variant reads the same. */
+static fs_status make_image(wk_executor *self, const fs_variant *variant, image **out)
+{
+    const fs_plan_model *model = &self->plan->models[variant->model];
+    image *made = calloc(1, sizeof *made);
+    if (made == NULL) return fs_fail(FS_ENOMEM, "no memory for a model");
+    made->plan_model = variant->model;
+    made->trials = calloc(self->options.threads, sizeof(wk_trial *));
+    fs_status status = made->trials == NULL
+                           ? fs_fail(FS_ENOMEM, "no memory for a model")
+                           : nn_model_open(&made->model, model->path, &variant->protect);
+    for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
+        if (self->images[i]->plan_model != variant->model ||
+            nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model)) {
+            continue;
+        }
+        image_destroy(made, self->options.threads);
+        *out = self->images[i];
+        return FS_OK;
+    }
+    if (status == FS_OK) {
+        status = wk_golden_new(&made->golden, made->model, self->data[variant->model],
+                               self->options.threads, golden_bytes_left(self));
+    }
+    if (status != FS_OK) {
+        image_destroy(made, self->options.threads);
+        return status;
+    }
+    self->images[self->image_count++] = made;
+    *out = made;
+    return FS_OK;
+}
+
+static fs_status image_of(wk_executor *self, uint32_t variant, image **out)
+{
+    FS_ASSERT(variant < self->plan->variant_count);
+    variant_slot *slot = &self->slots[variant];
+    pthread_mutex_lock(&self->lock);
+    if (slot->made == NULL && slot->status == FS_OK) {
+        slot->status = make_image(self, &self->plan->variants[variant], &slot->made);
+        strncpy(slot->why, fs_status_detail(), sizeof slot->why - 1);
+    }
+    *out = slot->made;
+    fs_status status = slot->status;
+    pthread_mutex_unlock(&self->lock);
+    return status == FS_OK ? FS_OK : fs_fail(status, "%s", slot->why);
+}
+
+fs_status wk_executor_golden(wk_executor *self, uint32_t variant, wk_golden_info *out)
+{
+    image *found;
+    FS_TRY(image_of(self, variant, &found));
+    *out = found->golden->info;
+    return FS_OK;
+}
+
+static int audited(const wk_executor *self, const fs_cell *cell, uint64_t trial)
+{
+    if (self->options.audit <= 0) return 0;
+    fs_rng rng;
+    fs_rng_init(&rng, cell->draw_key ^ AUDIT_STREAM, trial);
+    return fs_rng_unit(&rng) <= self->options.audit;
+}
+
+/* The same trial by brute force must give the same record. */
+static fs_status audit(wk_trial *runner, const fs_cell *cell, const fs_protect *protect,
+                       uint64_t trial, const fs_trial_record *record)
+{
+    fs_trial_record again;
+    fs_buf fast = {0}, brute = {0};
+    fs_status status = wk_trial_run(runner, cell, protect, trial, 1, &again);
+    if (status == FS_OK) status = fs_trial_encode(record, &fast);
+    if (status == FS_OK) status = fs_trial_encode(&again, &brute);
+    if (status == FS_OK &&
+        (fast.size != brute.size || memcmp(fast.data, brute.data, fast.size) != 0)) {
+        status = fs_fail(FS_EMISMATCH, "audit: trial %s/%llu differs from its brute-force run",
+                         cell->id, (unsigned long long)trial);
+    }
+    fs_buf_free(&fast);
+    fs_buf_free(&brute);
+    return status;
+}
+
+fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_index, uint64_t trial,
+                          fs_trial_record *out)
+{
+    FS_ASSERT(thread < self->options.threads && cell_index < self->plan->cell_count);
+    const fs_cell *cell = &self->plan->cells[cell_index];
+    const fs_protect *protect = &self->plan->variants[cell->variant].protect;
+    image *found;
+    FS_TRY(image_of(self, cell->variant, &found));
+    wk_trial **runner = &found->trials[thread];
+    if (*runner == NULL) {
+        FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical));
+    }
+    FS_TRY(wk_trial_run(*runner, cell, protect, trial, self->options.brute_force, out));
+    if (audited(self, cell, trial)) FS_TRY(audit(*runner, cell, protect, trial, out));
+    uint64_t run = ++self->trials_run[thread];
+    if (self->options.check_always || run % CHECK_EVERY_TRIALS == 0) {
+        return wk_trial_check(*runner);
+    }
+    return FS_OK;
+}
+
+uint32_t wk_executor_first_difference(const wk_executor *self, unsigned thread, uint32_t cell)
+{
+    const image *found = self->slots[self->plan->cells[cell].variant].made;
+    FS_ASSERT(found != NULL && found->trials[thread] != NULL);
+    return wk_trial_first_difference(found->trials[thread]);
+}

@@ -1,0 +1,33 @@
+/** Puts a trial's faults into a view and takes them out again.
+ *
+ * Only codewords that a fault touches are encoded, hit and decoded: the cost is in proportion to
+ * the faults. Thread rule: one thread at a time. */
+#ifndef WK_INJECT_H
+#define WK_INJECT_H
+
+#include "fault.h"
+#include "nn_model.h"
+#include "trial.h"
+
+/** A value that the faults changed for arithmetic. */
+typedef struct wk_change {
+    uint32_t tensor;
+    uint16_t slice;
+    uint64_t element;
+} wk_change;
+
+typedef struct wk_injection {
+    wk_change *changes; /* sorted by (tensor, element) */
+    size_t count;
+    size_t capacity;
+} wk_injection;
+
+/** Applies `faults`, read through `protect`, to `view`, whose weights equal its model's. Fills the
+ * fault part of `record` (faults to fault[]). Errors: FS_ENOMEM; the caller restores. */
+FS_MUST_CHECK fs_status wk_inject(wk_injection *self, nn_view *view, const fs_protect *protect,
+                                  const fs_fault_list *faults, fs_trial_record *record);
+/** Restores every changed value from `clean`, a view of the same model that is never written. */
+void wk_restore(wk_injection *self, nn_view *view, const nn_view *clean);
+void wk_injection_free(wk_injection *self);
+
+#endif

@@ -1,0 +1,487 @@
+#include "wk_trial.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "assert.h"
+#include "math64.h"
+#include "metrics.h"
+
+enum { LM_ROWS = 32 }; /* rows of logits computed at a time */
+
+/* What one input gave, beside golden. */
+typedef struct input_result {
+    uint8_t outcome;  /* fs_outcome */
+    uint32_t changed; /* answers */
+    uint32_t right;   /* classification: answered rightly */
+    double loss;      /* summed over its answers, nats */
+    double kl;
+    double deviation;
+} input_result;
+
+/* Which parts of the model read a changed value. */
+typedef struct fault_map {
+    uint8_t *layer;     /* [layers] */
+    int embedding;      /* something that every input reads */
+    int embedding_some; /* rows of token or position embeddings */
+    int head;
+} fault_map;
+
+struct wk_trial {
+    const wk_golden *golden;
+    const fs_critical *critical;
+    nn_view *view;  /* carries the faults */
+    nn_view *clean; /* is never written */
+    fs_fault_list faults;
+    wk_injection injection;
+    fault_map map;
+    uint8_t *token_hit;    /* [vocab] embedding rows with a changed value */
+    uint8_t *position_hit; /* [positions] */
+    uint8_t *everyone;     /* [layers + 1] the block (the head) runs for every input */
+    input_result *results; /* [count] */
+    uint32_t first_difference;
+    /* Of one batch: */
+    uint8_t *dirty;    /* [inputs] state differs from golden, or must be taken for it */
+    uint32_t *off;     /* [inputs + 1] of the whole batch */
+    float *state;      /* [tokens, width] rows of inputs at their place in the batch */
+    uint32_t *active;  /* [inputs] the inputs that the block runs for */
+    uint32_t *sub_off; /* [inputs + 1] of the active ones, packed */
+    int32_t *sub_ids;  /* [tokens] */
+    float *packed;     /* [tokens, width] */
+    float *logits;     /* classification: [inputs, classes]; else [LM_ROWS, width + classes] x 2 */
+};
+
+static int is_lm(const wk_trial *self)
+{
+    return self->golden->data->kind == FS_TASK_LM;
+}
+
+static const fs_geometry *geometry_of(const wk_trial *self)
+{
+    return nn_model_geometry(self->golden->model);
+}
+
+fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical)
+{
+    *out = NULL;
+    wk_trial *self = calloc(1, sizeof *self);
+    if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for a trial");
+    self->golden = golden;
+    self->critical = critical;
+    const fs_config *config = &geometry_of(self)->config;
+    size_t inputs = golden->batch_inputs_max, tokens = golden->batch_tokens_max;
+    size_t logits = is_lm(self) ? 2 * (size_t)LM_ROWS * (golden->width + (size_t)golden->classes)
+                                : inputs * golden->classes;
+    self->map.layer = calloc(config->layers, 1);
+    self->token_hit = calloc(config->vocab, 1);
+    self->position_hit = calloc(config->positions, 1);
+    self->everyone = calloc((size_t)config->layers + 1, 1);
+    self->results = calloc(golden->data->count, sizeof *self->results);
+    self->dirty = calloc(inputs, 1);
+    self->off = calloc(inputs + 1, sizeof *self->off);
+    self->state = calloc(tokens * golden->width, sizeof *self->state);
+    self->active = calloc(inputs, sizeof *self->active);
+    self->sub_off = calloc(inputs + 1, sizeof *self->sub_off);
+    self->sub_ids = calloc(tokens, sizeof *self->sub_ids);
+    self->packed = calloc(tokens * golden->width, sizeof *self->packed);
+    self->logits = calloc(logits, sizeof *self->logits);
+    int complete = self->map.layer && self->token_hit && self->position_hit && self->everyone &&
+                   self->results && self->dirty && self->off && self->state && self->active &&
+                   self->sub_off && self->sub_ids && self->packed && self->logits;
+    fs_status status = complete ? FS_OK : fs_fail(FS_ENOMEM, "no memory for a trial");
+    if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
+    if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
+    if (status != FS_OK) wk_trial_destroy(&self);
+    *out = self;
+    return status;
+}
+
+void wk_trial_destroy(wk_trial **self)
+{
+    wk_trial *t = *self;
+    if (t == NULL) return;
+    nn_view_destroy(&t->view);
+    nn_view_destroy(&t->clean);
+    fs_fault_list_free(&t->faults);
+    wk_injection_free(&t->injection);
+    void *blocks[] = {t->map.layer, t->token_hit, t->position_hit, t->everyone, t->results,
+                      t->dirty,     t->off,       t->state,        t->active,   t->sub_off,
+                      t->sub_ids,   t->packed,    t->logits};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) free(blocks[i]);
+    free(t);
+    *self = NULL;
+}
+
+/* Says which blocks, embeddings and heads read a changed value. */
+static void map_changes(wk_trial *self)
+{
+    const fs_geometry *geometry = geometry_of(self);
+    const fs_config *config = &geometry->config;
+    fault_map *map = &self->map;
+    memset(map->layer, 0, config->layers);
+    memset(self->token_hit, 0, config->vocab);
+    memset(self->position_hit, 0, config->positions);
+    map->embedding = map->embedding_some = map->head = 0;
+    for (size_t i = 0; i < self->injection.count; i++) {
+        const wk_change *change = &self->injection.changes[i];
+        const fs_slice *slice = &geometry->slices[change->slice];
+        uint64_t row = change->element / geometry->tensors[change->tensor].cols;
+        if (slice->layer >= 0) {
+            map->layer[slice->layer] = 1;
+            continue;
+        }
+        switch (slice->component) {
+        case FS_EMBEDDING_TOKEN:
+            self->token_hit[row] = 1;
+            map->embedding_some = 1;
+            if (config->task == FS_TASK_LM && config->tied) map->head = 1;
+            break;
+        case FS_EMBEDDING_POSITION:
+            self->position_hit[row] = 1;
+            map->embedding_some = 1;
+            break;
+        case FS_EMBEDDING_SEGMENT:
+            map->embedding |= row == 0;
+            break; /* all text is segment 0 */
+        case FS_EMBEDDING_NORM:
+            map->embedding = 1;
+            break;
+        default:
+            map->head = 1;
+        }
+    }
+}
+
+/* A faulty block runs for every input; so do those between it and the last kept boundary before
+ * it. The head counts as block `layers`. */
+static void plan_blocks(wk_trial *self, int brute_force)
+{
+    const wk_golden *golden = self->golden;
+    memset(self->everyone, brute_force, (size_t)golden->layers + 1);
+    if (brute_force) return;
+    for (uint32_t l = 0; l <= golden->layers; l++) {
+        int faulty = l == golden->layers ? self->map.head : self->map.layer[l];
+        if (!faulty) continue;
+        for (uint32_t from = wk_golden_floor(golden, l); from <= l; from++) {
+            self->everyone[from] = 1;
+        }
+    }
+}
+
+static int reads_hit_row(const wk_trial *self, uint32_t input)
+{
+    const dataset *data = self->golden->data;
+    uint32_t first = data->off[input], length = data->off[input + 1] - first;
+    if (self->map.embedding) return 1;
+    for (uint32_t i = 0; self->map.embedding_some && i < length; i++) {
+        if (self->token_hit[data->ids[first + i]] || self->position_hit[i]) return 1;
+    }
+    return 0;
+}
+
+/* Packs the active inputs of a batch, their ids and, if `from_state`, their rows. */
+static nn_batch pack(wk_trial *self, uint32_t first, uint32_t n, int from_state)
+{
+    const dataset *data = self->golden->data;
+    size_t width = self->golden->width;
+    self->sub_off[0] = 0;
+    for (uint32_t a = 0; a < n; a++) {
+        uint32_t i = self->active[a], length = self->off[i + 1] - self->off[i];
+        uint32_t at = self->sub_off[a];
+        memcpy(self->sub_ids + at, data->ids + data->off[first + i], length * sizeof(int32_t));
+        if (from_state) {
+            memcpy(self->packed + at * width, self->state + self->off[i] * width,
+                   length * width * sizeof(float));
+        }
+        self->sub_off[a + 1] = at + length;
+    }
+    return (nn_batch){self->sub_ids, self->sub_off, n};
+}
+
+static void unpack(wk_trial *self, uint32_t n)
+{
+    size_t width = self->golden->width;
+    for (uint32_t a = 0; a < n; a++) {
+        uint32_t i = self->active[a];
+        memcpy(self->state + self->off[i] * width, self->packed + self->sub_off[a] * width,
+               (size_t)(self->sub_off[a + 1] - self->sub_off[a]) * width * sizeof(float));
+    }
+}
+
+/* Marks the active inputs as dirty unless their state is golden again at this boundary. */
+static void compare_boundary(wk_trial *self, uint32_t boundary, uint32_t first, uint32_t n,
+                             int may_drop)
+{
+    const wk_golden *golden = self->golden;
+    size_t width = golden->width;
+    for (uint32_t a = 0; a < n; a++) {
+        uint32_t i = self->active[a], row = self->off[i];
+        self->dirty[i] = 1;
+        if (golden->state[boundary] == NULL) continue;
+        uint32_t rows = wk_golden_row_count(golden, boundary, first + i);
+        if (rows == 1) row += wk_golden_head_row(golden, self->off[i + 1] - self->off[i]);
+        int equal = memcmp(wk_golden_rows(golden, boundary, first + i), self->state + row * width,
+                           rows * width * sizeof(float)) == 0;
+        if (equal && may_drop) self->dirty[i] = 0;
+        if (!equal && boundary < self->first_difference) self->first_difference = boundary;
+    }
+}
+
+/* Lists the inputs that block l runs for, and loads the golden state of those taken up again. */
+static uint32_t activate(wk_trial *self, uint32_t l, uint32_t first, uint32_t n)
+{
+    const wk_golden *golden = self->golden;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!self->dirty[i] && !self->everyone[l]) continue;
+        if (!self->dirty[i]) {
+            FS_ASSERT(golden->state[l] != NULL);
+            memcpy(self->state + (size_t)self->off[i] * golden->width,
+                   wk_golden_rows(golden, l, first + i),
+                   (size_t)wk_golden_row_count(golden, l, first + i) * golden->width *
+                       sizeof(float));
+        }
+        self->active[count++] = i;
+    }
+    return count;
+}
+
+static fs_status embed_batch(wk_trial *self, uint32_t first, uint32_t n, int brute_force)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (brute_force || reads_hit_row(self, first + i)) self->active[count++] = i;
+    }
+    if (count == 0) return FS_OK;
+    nn_batch batch = pack(self, first, count, 0);
+    FS_TRY(nn_embed(self->view, &batch, self->packed));
+    unpack(self, count);
+    compare_boundary(self, 0, first, count, !brute_force);
+    return FS_OK;
+}
+
+static fs_status run_blocks(wk_trial *self, uint32_t first, uint32_t n, int brute_force)
+{
+    const wk_golden *golden = self->golden;
+    for (uint32_t l = 0; l < golden->layers; l++) {
+        uint32_t count = activate(self, l, first, n);
+        if (count == 0) continue;
+        nn_batch batch = pack(self, first, count, 1);
+        int last = l + 1 == golden->layers && !is_lm(self) && !brute_force;
+        FS_TRY(last ? nn_layer_last(self->view, &batch, self->packed)
+                    : nn_layer(self->view, l, &batch, self->packed));
+        unpack(self, count);
+        compare_boundary(self, l + 1, first, count, !brute_force);
+    }
+    return FS_OK;
+}
+
+/* What golden gave for an input that nothing reached. */
+static input_result masked_result(const wk_golden *golden, uint32_t input)
+{
+    input_result r = {.outcome = FS_OUTCOME_MASKED};
+    for (uint64_t a = golden->answer_first[input]; a < golden->answer_first[input + 1]; a++) {
+        r.loss += golden->loss[a];
+        r.right += golden->data->labels != NULL && golden->answer[a] == golden->data->labels[input];
+    }
+    return r;
+}
+
+/* Adds one row of logits, of answer `a`; the input's outcome rises to the worst of its rows. */
+static void add_answer(const wk_golden *golden, input_result *r, uint64_t a, int32_t target,
+                       const float *faulty, const float *clean)
+{
+    size_t classes = golden->classes;
+    if (memcmp(faulty, clean, classes * sizeof *faulty) == 0) {
+        r->loss += golden->loss[a];
+        r->right += golden->data->labels != NULL && golden->answer[a] == target;
+        return;
+    }
+    int32_t answer = metrics_argmax(faulty, classes);
+    int changed = answer != golden->answer[a];
+    uint8_t outcome = !metrics_all_finite(faulty, classes) ? FS_OUTCOME_DUE
+                      : changed                            ? FS_OUTCOME_SDC
+                                                           : FS_OUTCOME_BENIGN;
+    if (outcome > r->outcome) r->outcome = outcome;
+    r->changed += (uint32_t)changed;
+    r->right += golden->data->labels != NULL && answer == target;
+    r->loss += metrics_loss(faulty, classes, target);
+    r->kl += metrics_kl(clean, faulty, classes);
+    double deviation = metrics_deviation(faulty, clean, classes);
+    if (deviation > r->deviation) r->deviation = deviation;
+}
+
+static fs_status score_window(wk_trial *self, uint32_t input, uint32_t place)
+{
+    const wk_golden *golden = self->golden;
+    const dataset *data = golden->data;
+    size_t width = golden->width, classes = golden->classes;
+    uint32_t scored = data->scored[input], length = data->off[input + 1] - data->off[input];
+    const int32_t *targets = data->ids + data->off[input + 1] - scored;
+    const float *state = self->state + (self->off[place] + length - 1 - scored) * width;
+    float *normed = self->logits, *faulty = normed + LM_ROWS * width;
+    float *scratch = faulty + LM_ROWS * classes;
+    input_result r = {.outcome = FS_OUTCOME_MASKED};
+    for (uint32_t at = 0; at < scored; at += LM_ROWS) {
+        uint32_t rows = scored - at < LM_ROWS ? scored - at : LM_ROWS;
+        const uint32_t off[2] = {0, rows};
+        const nn_batch batch = {self->sub_ids, off, 1};
+        const float *clean;
+        FS_TRY(nn_final_norm(self->view, &batch, state + at * width, normed));
+        FS_TRY(nn_lm_logits(self->view, normed, rows, faulty));
+        FS_TRY(wk_golden_lm_logits(golden, self->clean, input, at, rows, scratch, &clean));
+        for (uint32_t i = 0; i < rows; i++) {
+            add_answer(golden, &r, golden->answer_first[input] + at + i, targets[at + i],
+                       faulty + i * classes, clean + i * classes);
+        }
+    }
+    self->results[input] = r;
+    return FS_OK;
+}
+
+/* The head reads one row of each input: packed, they are sequences of one token. */
+static fs_status score_sentences(wk_trial *self, uint32_t first, uint32_t count)
+{
+    const wk_golden *golden = self->golden;
+    size_t width = golden->width;
+    for (uint32_t a = 0; a < count; a++) {
+        uint32_t i = self->active[a];
+        const float *row = wk_golden_rows(golden, golden->layers, first + i);
+        if (self->dirty[i]) {
+            uint32_t head = wk_golden_head_row(golden, self->off[i + 1] - self->off[i]);
+            row = self->state + (self->off[i] + head) * width;
+        }
+        memcpy(self->packed + a * width, row, width * sizeof *row);
+        self->sub_off[a] = a;
+    }
+    self->sub_off[count] = count;
+    const nn_batch batch = {self->sub_ids, self->sub_off, count};
+    FS_TRY(nn_classify(self->view, &batch, self->packed, self->logits));
+    for (uint32_t a = 0; a < count; a++) {
+        uint32_t input = first + self->active[a];
+        input_result r = {.outcome = FS_OUTCOME_MASKED};
+        add_answer(golden, &r, input, golden->data->labels[input],
+                   self->logits + a * (size_t)golden->classes,
+                   golden->logits + input * (size_t)golden->classes);
+        self->results[input] = r;
+    }
+    return FS_OK;
+}
+
+static fs_status run_head(wk_trial *self, uint32_t first, uint32_t n)
+{
+    const wk_golden *golden = self->golden;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (self->dirty[i] || self->everyone[golden->layers])
+            self->active[count++] = i;
+        else
+            self->results[first + i] = masked_result(golden, first + i);
+    }
+    if (count == 0) return FS_OK;
+    if (!is_lm(self)) return score_sentences(self, first, count);
+    count = activate(self, golden->layers, first, n);
+    for (uint32_t a = 0; a < count; a++) {
+        FS_TRY(score_window(self, first + self->active[a], self->active[a]));
+    }
+    return FS_OK;
+}
+
+static fs_status run_batch(wk_trial *self, uint32_t b, int brute_force)
+{
+    const wk_golden *golden = self->golden;
+    uint32_t first = golden->batch_first[b], n = golden->batch_first[b + 1] - first;
+    for (uint32_t i = 0; i <= n; i++) {
+        self->off[i] = golden->data->off[first + i] - golden->data->off[first];
+    }
+    memset(self->dirty, 0, n);
+    FS_TRY(embed_batch(self, first, n, brute_force));
+    FS_TRY(run_blocks(self, first, n, brute_force));
+    return run_head(self, first, n);
+}
+
+/* Sums the inputs in order, so that the record's bits do not depend on how they were computed. */
+static void summarise(wk_trial *self, fs_trial_record *record)
+{
+    const wk_golden *golden = self->golden;
+    uint32_t count = golden->data->count, outcomes[FS_OUTCOME_COUNT] = {0};
+    uint64_t right = 0;
+    double loss = 0, kl = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        input_result *r = &self->results[i];
+        /* What a protection noticed and could not mend is known to be wrong, whatever came out. */
+        if (record->detected > 0) r->outcome = FS_OUTCOME_DUE;
+        outcomes[r->outcome]++;
+        if (r->outcome > record->outcome) record->outcome = r->outcome;
+        if (r->outcome != FS_OUTCOME_MASKED && self->first_difference > golden->layers + 1) {
+            self->first_difference = golden->layers + 1;
+        }
+        record->answers_changed += r->changed;
+        right += r->right;
+        loss += r->loss;
+        kl += r->kl;
+        if (r->deviation > record->deviation_max) record->deviation_max = r->deviation;
+    }
+    record->inputs = count;
+    record->masked = outcomes[FS_OUTCOME_MASKED];
+    record->benign = outcomes[FS_OUTCOME_BENIGN];
+    record->sdc = outcomes[FS_OUTCOME_SDC];
+    record->due = outcomes[FS_OUTCOME_DUE];
+    record->answers = golden->info.answers;
+    record->loss = loss / (double)record->answers;
+    record->kl_mean = kl / (double)record->answers;
+    if (is_lm(self)) {
+        record->metric = fs_exp64(record->loss);
+        record->critical =
+            !(record->metric / golden->info.metric < self->critical->perplexity_ratio);
+    } else {
+        record->metric = (double)right / count;
+        double drop = ((double)golden->correct - (double)right) / count;
+        record->critical = drop >= self->critical->accuracy_drop;
+    }
+}
+
+static fs_status check_restored(const wk_trial *self, const fs_fault_list *faults)
+{
+    for (size_t i = 0; i < faults->count; i++) {
+        const fs_fault *f = &faults->items[i];
+        if (nn_view_get(self->view, f->tensor, f->element) !=
+            nn_view_get(self->clean, f->tensor, f->element)) {
+            return fs_fail(FS_EMISMATCH, "tensor %u, element %llu is not restored after a trial",
+                           f->tensor, (unsigned long long)f->element);
+        }
+    }
+    return FS_OK;
+}
+
+fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protect *protect,
+                       uint64_t trial, int brute_force, fs_trial_record *record)
+{
+    *record = (fs_trial_record){0};
+    self->first_difference = UINT32_MAX;
+    FS_TRY(fs_cell_draw(&self->faults, cell, trial));
+    fs_status status = wk_inject(&self->injection, self->view, protect, &self->faults, record);
+    if (status == FS_OK) {
+        map_changes(self);
+        plan_blocks(self, brute_force);
+    }
+    for (uint32_t b = 0; b < self->golden->batch_count && status == FS_OK; b++) {
+        status = run_batch(self, b, brute_force);
+    }
+    wk_restore(&self->injection, self->view, self->clean);
+    if (status == FS_OK) status = check_restored(self, &self->faults);
+    if (status == FS_OK) summarise(self, record);
+    return status;
+}
+
+fs_status wk_trial_check(const wk_trial *self)
+{
+    if (nn_view_checksum(self->view) == nn_model_checksum(self->golden->model)) return FS_OK;
+    return fs_fail(FS_EMISMATCH, "the model's weights differ from golden after a trial");
+}
+
+uint32_t wk_trial_first_difference(const wk_trial *self)
+{
+    return self->first_difference;
+}
