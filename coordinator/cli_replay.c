@@ -1,0 +1,224 @@
+#include "cli.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "limits.h"
+#include "replay.h"
+
+typedef struct replay_values {
+    int json;
+    int brute_force;
+    uint32_t threads;
+} replay_values;
+
+static const fs_option replay_option_table[] = {
+    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(replay_values, json), "print one JSON document", 0,
+     0},
+    {"threads", 't', "N", FS_OPTION_U32, offsetof(replay_values, threads),
+     "compute threads (default: one per core)", 1, FS_THREADS_MAX},
+    {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(replay_values, brute_force),
+     "run the whole forward pass for every input; must give the same", 0, 0},
+    {0},
+};
+
+/* What the visitor prints to. */
+typedef struct printer {
+    const fs_plan *plan;
+    json_t *documents; /* NULL: text */
+    size_t unequal;
+} printer;
+
+static const fs_geometry *geometry_of(const printer *self, uint32_t cell)
+{
+    uint32_t variant = self->plan->cells[cell].variant;
+    return self->plan->models[self->plan->variants[variant].model].geometry;
+}
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static json_t *real_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *fault_json(const fs_geometry *geometry, const fs_fault_record *fault)
+{
+    const fs_tensor *tensor = &geometry->tensors[fault->tensor];
+    json_t *index = json_array();
+    if (tensor->rank == 2) {
+        json_array_append_new(index, json_integer((json_int_t)(fault->element / tensor->cols)));
+    }
+    json_array_append_new(index, json_integer((json_int_t)(fault->element % tensor->cols)));
+    return json_pack("{s:s, s:o, s:i, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "tensor", tensor->name,
+                     "index", index, "bit", (int)fault->bit, "kind",
+                     fs_fault_kind_name((fs_fault_kind)fault->kind), "before",
+                     (json_int_t)fault->before, "after", (json_int_t)fault->after, "read_before",
+                     (json_int_t)fault->value_before, "read_after", (json_int_t)fault->value_after,
+                     "value_before", real_or_null(float_of(fault->value_before)), "value_after",
+                     real_or_null(float_of(fault->value_after)));
+}
+
+static json_t *outcome_json(const replay_result *result)
+{
+    const fs_trial_record *r = &result->record;
+    return json_pack(
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
+        fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical, "masked",
+        (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc", (json_int_t)r->sdc, "due",
+        (json_int_t)r->due, "answers", (json_int_t)r->answers, "answers_changed",
+        (json_int_t)r->answers_changed, "metric", real_or_null(r->metric), "golden_metric",
+        result->golden_metric, "loss", real_or_null(r->loss), "deviation_max",
+        real_or_null(r->deviation_max), "kl_mean", real_or_null(r->kl_mean));
+}
+
+static fs_status append_json(printer *self, const replay_result *result)
+{
+    const fs_cell *cell = &self->plan->cells[result->id.cell];
+    const fs_trial_record *r = &result->record;
+    json_t *faults = json_array();
+    for (uint32_t i = 0; i < r->kept; i++) {
+        json_array_append_new(faults, fault_json(geometry_of(self, result->id.cell), &r->fault[i]));
+    }
+    char id[FS_CELL_ID_BYTES_MAX + 24];
+    snprintf(id, sizeof id, "%s/%" PRIu64, cell->id, result->id.trial);
+    json_t *document = json_pack(
+        "{s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:b, s:b}", "trial", id, "faults", faults,
+        "faults_drawn", (json_int_t)r->faults, "faults_effective", (json_int_t)r->effective,
+        "values_changed", (json_int_t)r->visible, "first_difference",
+        result->first_difference < 0 ? json_null() : json_integer(result->first_difference),
+        "outcome", outcome_json(result), "stored", result->stored, "stored_equal",
+        result->stored_equal);
+    if (document == NULL || json_array_append_new(self->documents, document) != 0) {
+        return fs_fail(FS_ENOMEM, "no memory for a JSON document");
+    }
+    return FS_OK;
+}
+
+static const char *bit_field(unsigned bit)
+{
+    return bit == 31 ? "sign" : bit >= 23 ? "exponent" : "mantissa";
+}
+
+static void print_fault(const fs_geometry *geometry, const fs_fault_record *fault)
+{
+    const fs_tensor *tensor = &geometry->tensors[fault->tensor];
+    char index[48];
+    if (tensor->rank == 2) {
+        snprintf(index, sizeof index, "%" PRIu64 ", %" PRIu64, fault->element / tensor->cols,
+                 fault->element % tensor->cols);
+    } else {
+        snprintf(index, sizeof index, "%" PRIu64, fault->element);
+    }
+    printf("  %s[%s] bit %u (%s): stored %08x -> %08x, read %.9g -> %.9g\n", tensor->name, index,
+           fault->bit, bit_field(fault->bit), fault->before, fault->after,
+           (double)float_of(fault->value_before), (double)float_of(fault->value_after));
+}
+
+static void print_place(const printer *self, const replay_result *result)
+{
+    int64_t layers = geometry_of(self, result->id.cell)->config.layers;
+    int64_t at = result->first_difference;
+    if (at < 0)
+        puts("  state: never differs from the fault-free run");
+    else if (at == 0)
+        puts("  state: first differs after the embeddings");
+    else if (at > layers)
+        puts("  state: first differs in the logits");
+    else
+        printf("  state: first differs after block %" PRId64 "\n", at - 1);
+}
+
+static void print_text(printer *self, const replay_result *result)
+{
+    const fs_trial_record *r = &result->record;
+    printf("%s/%" PRIu64 "\n", self->plan->cells[result->id.cell].id, result->id.trial);
+    printf("  %" PRIu64 " faults, %" PRIu64 " changed a stored bit, %" PRIu64
+           " values read differently\n",
+           r->faults, r->effective, r->visible);
+    for (uint32_t i = 0; i < r->kept; i++) {
+        print_fault(geometry_of(self, result->id.cell), &r->fault[i]);
+    }
+    if (r->kept < r->faults) printf("  ... and %" PRIu64 " more\n", r->faults - r->kept);
+    print_place(self, result);
+    printf("  outcome: %s%s; inputs: %u masked, %u benign, %u sdc, %u due\n",
+           fs_outcome_name((fs_outcome)r->outcome), r->critical ? ", critical" : "", r->masked,
+           r->benign, r->sdc, r->due);
+    printf("  metric %.6g, fault-free %.6g; answers changed %" PRIu64 " of %" PRIu64 "\n",
+           r->metric, result->golden_metric, r->answers_changed, r->answers);
+    puts(!result->stored        ? "  stored row: none yet"
+         : result->stored_equal ? "  stored row: equal, byte for byte"
+                                : "  stored row: DIFFERS");
+}
+
+static fs_status visit(void *data, const replay_result *result)
+{
+    printer *self = data;
+    self->unequal += result->stored && !result->stored_equal;
+    if (self->documents != NULL) return append_json(self, result);
+    print_text(self, result);
+    return FS_OK;
+}
+
+static fs_status print_documents(json_t *documents)
+{
+    json_t *root = json_array_size(documents) == 1 ? json_array_get(documents, 0) : documents;
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (text == NULL) return fs_fail(FS_ENOMEM, "no memory for a JSON document");
+    puts(text);
+    free(text);
+    return FS_OK;
+}
+
+static fs_status run(const void *data, const fs_arguments *arguments)
+{
+    const replay_values *values = data;
+    const replay_options options = {values->threads, values->brute_force};
+    fs_store *store = NULL;
+    fs_campaign *campaign = NULL;
+    fs_plan *plan = NULL;
+    replay_id ids[FS_ARGUMENTS_MAX];
+    size_t count = arguments->count - 1;
+    printer printer = {0};
+    fs_status status = fs_store_open(&store, arguments->items[0], FS_STORE_READ, NULL, NULL);
+    if (status == FS_OK) status = replay_plan(store, &campaign, &plan);
+    for (size_t i = 0; i < count && status == FS_OK; i++) {
+        status = fs_trial_id_parse(plan, arguments->items[i + 1], &ids[i].cell, &ids[i].trial);
+    }
+    printer.plan = plan;
+    if (values->json) printer.documents = json_array();
+    if (status == FS_OK) {
+        status = replay_trials(store, plan, ids, count, &options, visit, &printer);
+    }
+    if (status == FS_OK && values->json) status = print_documents(printer.documents);
+    if (status == FS_OK && printer.unequal > 0) {
+        status = fs_fail(FS_EMISMATCH, "%zu of %zu trials differ from their stored rows",
+                         printer.unequal, count);
+    }
+    json_decref(printer.documents);
+    fs_plan_destroy(&plan);
+    fs_campaign_destroy(&campaign);
+    fs_store_close(&store);
+    return status;
+}
+
+const fs_command cli_replay = {
+    .name = "replay",
+    .summary = "Run stored trials again and compare them with their rows.",
+    .synopsis = "DIR TRIAL [TRIAL ...]",
+    .arguments_min = 2,
+    .arguments_max = FS_ARGUMENTS_MAX,
+    .options = replay_option_table,
+    .values_bytes = sizeof(replay_values),
+    .details = "A TRIAL is SWEEP/CELL/INDEX, as in status, verify and the report.\n",
+    .run = run,
+};

@@ -1,0 +1,20 @@
+/** Runs named trials of a campaign and prints each as one JSON line: what `flipsweep replay` and
+ * `flipsweep verify --rerun` start. No coordinator takes part. */
+#ifndef WK_REPLAY_H
+#define WK_REPLAY_H
+
+#include <stdio.h>
+
+#include "wk_executor.h"
+
+enum { WK_REPLAY_TRIALS_MAX = 10 * 1000 * 1000 };
+
+/** Runs the trials listed in `ids_path`, one "SWEEP/CELL/INDEX" a line, of the campaign at
+ * `campaign_path`, on options->threads threads, and prints to `out`, in the order of the list:
+ * {"trial", "record" (hexadecimal), "golden_metric", "first_difference" (null: nowhere)}.
+ * Errors: those of campaign, plan and executor; FS_EFORMAT naming a bad line of the list; FS_EIO.
+ */
+FS_MUST_CHECK fs_status wk_replay(const char *campaign_path, const char *ids_path,
+                                  const wk_options *options, FILE *out);
+
+#endif
