@@ -188,23 +188,23 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     fs_plan *plan = NULL;
     replay_id ids[FS_ARGUMENTS_MAX];
     size_t count = arguments->count - 1;
-    printer printer = {0};
+    printer out = {0};
     fs_status status = fs_store_open(&store, arguments->items[0], FS_STORE_READ, NULL, NULL);
     if (status == FS_OK) status = replay_plan(store, &campaign, &plan);
     for (size_t i = 0; i < count && status == FS_OK; i++) {
         status = fs_trial_id_parse(plan, arguments->items[i + 1], &ids[i].cell, &ids[i].trial);
     }
-    printer.plan = plan;
-    if (values->json) printer.documents = json_array();
+    out.plan = plan;
+    if (values->json) out.documents = json_array();
     if (status == FS_OK) {
-        status = replay_trials(store, plan, ids, count, &options, visit, &printer);
+        status = replay_trials(store, plan, ids, count, &options, visit, &out);
     }
-    if (status == FS_OK && values->json) status = print_documents(printer.documents);
-    if (status == FS_OK && printer.unequal > 0) {
+    if (status == FS_OK && values->json) status = print_documents(out.documents);
+    if (status == FS_OK && out.unequal > 0) {
         status = fs_fail(FS_EMISMATCH, "%zu of %zu trials differ from their stored rows",
-                         printer.unequal, count);
+                         out.unequal, count);
     }
-    json_decref(printer.documents);
+    json_decref(out.documents);
     fs_plan_destroy(&plan);
     fs_campaign_destroy(&campaign);
     fs_store_close(&store);

@@ -85,7 +85,7 @@ static void errand_remove(const errand *self)
 }
 
 /* Starts the worker with its stdout on a pipe. */
-static fs_status start_worker(const errand *errand, const replay_options *options, pid_t *out_pid,
+static fs_status start_worker(const errand *work, const replay_options *options, pid_t *out_pid,
                               FILE **out_pipe)
 {
     char program[FS_PATH_BYTES_MAX], threads[16];
@@ -93,8 +93,8 @@ static fs_status start_worker(const errand *errand, const replay_options *option
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned count = options->threads != 0 ? options->threads : cores > 0 ? (unsigned)cores : 1;
     snprintf(threads, sizeof threads, "%u", count);
-    const char *argv[] = {program,     "--replay", errand->ids, "--campaign", errand->campaign,
-                          "--threads", threads,    NULL,        NULL};
+    const char *argv[] = {program,     "--replay", work->ids, "--campaign", work->campaign,
+                          "--threads", threads,    NULL,      NULL};
     if (options->brute_force) argv[7] = "--brute-force";
     int ends[2];
     if (pipe(ends) != 0) return fs_fail(FS_EIO, "pipe: %s", strerror(errno));
@@ -175,13 +175,13 @@ fs_status replay_trials(fs_store *store, const fs_plan *plan, const replay_id *i
                         fs_status (*visit)(void *data, const replay_result *result), void *data)
 {
     if (count == 0) return FS_OK;
-    errand errand = {0};
+    errand work = {0};
     pid_t pid = 0;
     FILE *pipe = NULL;
     char *line = NULL;
     size_t capacity = 0, seen = 0;
-    fs_status status = errand_write(&errand, plan, ids, count);
-    if (status == FS_OK) status = start_worker(&errand, options, &pid, &pipe);
+    fs_status status = errand_write(&work, plan, ids, count);
+    if (status == FS_OK) status = start_worker(&work, options, &pid, &pipe);
     while (status == FS_OK && seen < count && getline(&line, &capacity, pipe) > 0) {
         replay_result result = {.id = ids[seen++]};
         status = read_result(line, store, &result);
@@ -193,7 +193,7 @@ fs_status replay_trials(fs_store *store, const fs_plan *plan, const replay_id *i
         fs_status ended = wait_worker(pid);
         if (status == FS_OK) status = ended;
     }
-    errand_remove(&errand);
+    errand_remove(&work);
     if (status == FS_OK && seen < count) {
         status = fs_fail(FS_EPROTO, "the worker answered %zu of %zu trials", seen, count);
     }
