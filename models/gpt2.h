@@ -1,0 +1,19 @@
+/** GPT-2's forward pass in steps; see nn_model.h, whose functions call these.
+ * Source: Radford et al. 2019; transformers' modeling_gpt2.py. */
+#ifndef GPT2_H
+#define GPT2_H
+
+#include "nn_block.h"
+
+void gpt2_embed(const nn_view *self, const nn_batch *batch, float *state);
+/** One block on one group's rows of the state. `which`: NN_ROWS_ALL, or NN_ROWS_LAST to compute
+ * the last row of each sequence only. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group *group, float *x,
+                                   nn_rows which);
+/** Final norm and score of one group's last rows. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status gpt2_classify(nn_view *self, const nn_group *group, const float *x,
+                                      float *logits);
+void gpt2_final_norm(const nn_view *self, float *out, const float *x, size_t rows);
+void gpt2_lm_logits(const nn_view *self, const float *normed, size_t rows, float *logits);
+
+#endif

@@ -1,0 +1,91 @@
+#include "assert.h"
+#include "bert.h"
+#include "gpt2.h"
+#include "nn_model.h"
+
+static const fs_config *config_of(const nn_view *self)
+{
+    return &self->model->geometry->config;
+}
+
+static void check_batch(const nn_view *self, const nn_batch *batch)
+{
+    FS_ASSERT(batch->off[0] == 0);
+    for (uint32_t s = 0; s < batch->n_seq; s++) {
+        FS_ASSERT(batch->off[s + 1] > batch->off[s]);
+        FS_ASSERT(batch->off[s + 1] - batch->off[s] <= config_of(self)->positions);
+    }
+}
+
+fs_status nn_embed(nn_view *self, const nn_batch *batch, float *state)
+{
+    check_batch(self, batch);
+    for (uint32_t i = 0; i < batch->off[batch->n_seq]; i++) {
+        FS_ASSERT(batch->ids[i] >= 0 && (uint32_t)batch->ids[i] < config_of(self)->vocab);
+    }
+    if (config_of(self)->kind == FS_MODEL_BERT)
+        bert_embed(self, batch, state);
+    else
+        gpt2_embed(self, batch, state);
+    return FS_OK;
+}
+
+static fs_status run_layer(nn_view *self, uint32_t layer, const nn_batch *batch, float *state,
+                           int last)
+{
+    const size_t d = config_of(self)->d_model;
+    nn_group group = {0};
+    check_batch(self, batch);
+    FS_ASSERT(layer < config_of(self)->layers);
+    while (nn__group_next(&group, batch)) {
+        float *x = state + group.row_first * d;
+        if (config_of(self)->kind == FS_MODEL_BERT)
+            FS_TRY(bert_layer(self, layer, &group, x, last ? NN_ROWS_FIRST : NN_ROWS_ALL));
+        else
+            FS_TRY(gpt2_layer(self, layer, &group, x, last ? NN_ROWS_LAST : NN_ROWS_ALL));
+    }
+    return FS_OK;
+}
+
+fs_status nn_layer(nn_view *self, uint32_t layer, const nn_batch *batch, float *state)
+{
+    return run_layer(self, layer, batch, state, 0);
+}
+
+fs_status nn_layer_last(nn_view *self, const nn_batch *batch, float *state)
+{
+    FS_ASSERT(config_of(self)->task == FS_TASK_CLASSIFICATION);
+    return run_layer(self, config_of(self)->layers - 1, batch, state, 1);
+}
+
+fs_status nn_classify(nn_view *self, const nn_batch *batch, const float *state, float *logits)
+{
+    const size_t d = config_of(self)->d_model, labels = config_of(self)->labels;
+    nn_group group = {0};
+    check_batch(self, batch);
+    FS_ASSERT(config_of(self)->task == FS_TASK_CLASSIFICATION);
+    while (nn__group_next(&group, batch)) {
+        const float *x = state + group.row_first * d;
+        float *out = logits + group.first * labels;
+        if (config_of(self)->kind == FS_MODEL_BERT)
+            FS_TRY(bert_classify(self, &group, x, out));
+        else
+            FS_TRY(gpt2_classify(self, &group, x, out));
+    }
+    return FS_OK;
+}
+
+fs_status nn_final_norm(nn_view *self, const nn_batch *batch, const float *state, float *normed)
+{
+    check_batch(self, batch);
+    FS_ASSERT(config_of(self)->task == FS_TASK_LM);
+    gpt2_final_norm(self, normed, state, batch->off[batch->n_seq]);
+    return FS_OK;
+}
+
+fs_status nn_lm_logits(nn_view *self, const float *normed, uint32_t rows, float *logits)
+{
+    FS_ASSERT(config_of(self)->task == FS_TASK_LM);
+    gpt2_lm_logits(self, normed, rows, logits);
+    return FS_OK;
+}
