@@ -1,0 +1,403 @@
+/* One sweep of a campaign file: its axes and its number of trials. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "campaign_read.h"
+#include "number.h"
+
+static const char *const amount_words[] = {"count", "rate", "ber", NULL};
+static const char *const kind_words[] = {"flip", "stuck0", "stuck1", NULL};
+static const char *const by_words[] = {"layer", "component", "group", NULL};
+
+const char *fs_amount_name(fs_amount_kind kind)
+{
+    return amount_words[kind];
+}
+
+const char *fs_fault_kind_name(fs_fault_kind kind)
+{
+    return kind_words[kind];
+}
+
+/** Accepts one word, the only thing that this version can do. */
+static fs_status only(const fs_yaml_at *at, const char *word)
+{
+    const char *text;
+    FS_TRY(fs_yaml_text(at, &text));
+    if (strcmp(text, word) == 0) return FS_OK;
+    return fs_yaml_fail(at, FS_ECONFIG, "'%.40s' " FS_LATER "; only %s is", text, word);
+}
+
+fs_status fs__dtype_read(const fs_yaml_at *at, void *target)
+{
+    (void)target;
+    return only(at, "fp32");
+}
+
+static fs_status read_phase(const fs_yaml_at *at, void *target)
+{
+    (void)target;
+    return only(at, "inference");
+}
+
+static fs_status read_persistence(const fs_yaml_at *at, void *target)
+{
+    (void)target;
+    return only(at, "permanent");
+}
+
+/* --- site ------------------------------------------------------------------------------------- */
+
+static fs_status read_component(const fs_yaml_at *at, void *target)
+{
+    static const char *const words[] = {"all",
+#define X(name, text) text,
+                                        FS_GROUP_MAP(X)
+#undef X
+#define X(name, text, group) text,
+                                            FS_COMPONENT_MAP(X)
+#undef X
+                                                NULL};
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    ((fs_sweep *)target)->components |= fs_component_parse(words[choice]);
+    return FS_OK;
+}
+
+static fs_status read_parameters(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_each(at, FS_COMPONENT_COUNT + FS_GROUP_COUNT + 1, read_component, target);
+}
+
+/** Inserts in ascending order: a selection has none of its own. */
+static fs_status read_layer(const fs_yaml_at *at, void *target)
+{
+    fs_sweep *sweep = target;
+    uint64_t value;
+    FS_TRY(fs_yaml_u64(at, 0, FS_LAYERS_MAX - 1, &value));
+    size_t i = 0;
+    while (i < sweep->layer_count && sweep->layers[i] < (int)value) i++;
+    if (i < sweep->layer_count && sweep->layers[i] == (int)value)
+        return fs_yaml_fail(at, FS_ECONFIG, "layer %d is given twice", (int)value);
+    memmove(&sweep->layers[i + 1], &sweep->layers[i],
+            (sweep->layer_count - i) * sizeof sweep->layers[0]);
+    sweep->layers[i] = (int)value;
+    sweep->layer_count++;
+    return FS_OK;
+}
+
+static fs_status read_layers(const fs_yaml_at *at, void *target)
+{
+    if (fs_yaml_is_word(at, "all")) return FS_OK;
+    return fs_yaml_each(at, FS_LAYERS_MAX, read_layer, target);
+}
+
+static fs_status read_by_word(const fs_yaml_at *at, void *target)
+{
+    static const unsigned flags[] = {FS_BY_LAYER, FS_BY_COMPONENT, FS_BY_GROUP};
+    fs_sweep *sweep = target;
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, by_words, &choice));
+    if (sweep->by & flags[choice])
+        return fs_yaml_fail(at, FS_ECONFIG, "'%s' is given twice", by_words[choice]);
+    sweep->by |= flags[choice];
+    return FS_OK;
+}
+
+static fs_status read_by(const fs_yaml_at *at, void *target)
+{
+    fs_sweep *sweep = target;
+    if (fs_yaml_is_word(at, "none")) return FS_OK;
+    FS_TRY(fs_yaml_each(at, 3, read_by_word, target));
+    if ((sweep->by & FS_BY_COMPONENT) && (sweep->by & FS_BY_GROUP))
+        return fs_yaml_fail(
+            at, FS_ECONFIG,
+            "'component' and 'group' exclude each other: a component has one group");
+    return FS_OK;
+}
+
+static fs_status read_site(const fs_yaml_at *at, void *target)
+{
+    static const fs_yaml_field fields[] = {
+        {"parameters", read_parameters, NULL, 0},
+        {"layers", read_layers, NULL, 0},
+        {"by", read_by, NULL, 0},
+        {"activations", NULL, FS_LATER, 0},
+        {"gradients", NULL, FS_LATER, 0},
+        {"optimizer", NULL, FS_LATER, 0},
+        {"metadata", NULL, FS_LATER, 0},
+        {NULL, NULL, NULL, 0},
+    };
+    return fs_yaml_map(at, fields, NULL, target);
+}
+
+/* --- amount ----------------------------------------------------------------------------------- */
+
+static fs_status add_amount(const fs_yaml_at *at, fs_sweep *sweep, double value)
+{
+    for (size_t i = 0; i < sweep->amount_count; i++)
+        if (sweep->amounts[i] == value) return fs_yaml_fail(at, FS_ECONFIG, "is given twice");
+    sweep->amounts[sweep->amount_count++] = value;
+    return FS_OK;
+}
+
+static fs_status read_whole(const fs_yaml_at *at, void *target)
+{
+    uint64_t value;
+    FS_TRY(fs_yaml_u64(at, 0, FS_FAULTS_PER_TRIAL_MAX, &value));
+    return add_amount(at, target, (double)value);
+}
+
+static fs_status read_share(const fs_yaml_at *at, void *target)
+{
+    double value;
+    FS_TRY(fs_yaml_real(at, 0, 1, &value));
+    return add_amount(at, target, value);
+}
+
+static fs_status read_axis(const fs_yaml_at *at, fs_sweep *sweep, fs_amount_kind kind)
+{
+    if (sweep->amount_count != 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "a sweep has one kind of amount: '%s' is given already",
+                            fs_amount_name(sweep->amount_kind));
+    sweep->amount_kind = kind;
+    return fs_yaml_each(at, FS_AXIS_MAX, kind == FS_AMOUNT_COUNT ? read_whole : read_share, sweep);
+}
+
+static fs_status read_count(const fs_yaml_at *at, void *target)
+{
+    return read_axis(at, target, FS_AMOUNT_COUNT);
+}
+
+static fs_status read_rate(const fs_yaml_at *at, void *target)
+{
+    return read_axis(at, target, FS_AMOUNT_RATE);
+}
+
+static fs_status read_ber(const fs_yaml_at *at, void *target)
+{
+    return read_axis(at, target, FS_AMOUNT_BER);
+}
+
+static fs_status read_amount(const fs_yaml_at *at, void *target)
+{
+    static const fs_yaml_field fields[] = {
+        {"count", read_count, NULL, 0},
+        {"rate", read_rate, NULL, 0},
+        {"ber", read_ber, NULL, 0},
+        {NULL, NULL, NULL, 0},
+    };
+    FS_TRY(fs_yaml_map(at, fields, NULL, target));
+    if (((fs_sweep *)target)->amount_count == 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "one of 'count', 'rate', 'ber' is wanted");
+    return FS_OK;
+}
+
+/* --- kind, bits, guard ------------------------------------------------------------------------ */
+
+static fs_status read_kind(const fs_yaml_at *at, void *target)
+{
+    fs_sweep *sweep = target;
+    size_t choice;
+    if (fs_yaml_is_word(at, "burst") || fs_yaml_is_word(at, "value") || fs_yaml_is_map(at))
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "this kind " FS_LATER "; allowed: flip, stuck0, stuck1");
+    FS_TRY(fs_yaml_choice(at, kind_words, &choice));
+    for (size_t i = 0; i < sweep->kind_count; i++)
+        if (sweep->kinds[i] == (fs_fault_kind)choice)
+            return fs_yaml_fail(at, FS_ECONFIG, "'%s' is given twice", kind_words[choice]);
+    sweep->kinds[sweep->kind_count++] = (fs_fault_kind)choice;
+    return FS_OK;
+}
+
+static fs_status read_kinds(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_each(at, 3, read_kind, target);
+}
+
+/** One bit by number, or a class of bits by its word. */
+static fs_status read_bit(const fs_yaml_at *at, fs_bits_choice *out)
+{
+    static const char *const words[] = {"all", "sign", "exponent", "mantissa", NULL};
+    if (fs_yaml_is_number(at)) {
+        uint64_t bit;
+        FS_TRY(fs_yaml_u64(at, 0, 31, &bit));
+        out->bits = (fs_bits)1 << bit;
+        snprintf(out->name, sizeof out->name, "%u", (unsigned)bit);
+        return FS_OK;
+    }
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    out->bits = fs_bits_parse(words[choice]);
+    snprintf(out->name, sizeof out->name, "%s", words[choice]);
+    return FS_OK;
+}
+
+static fs_status read_set_item(const fs_yaml_at *at, void *target)
+{
+    fs_bits *set = target;
+    fs_bits_choice one;
+    FS_TRY(read_bit(at, &one));
+    if (*set & one.bits)
+        return fs_yaml_fail(at, FS_ECONFIG, "'%s' is in this set already", one.name);
+    *set |= one.bits;
+    return FS_OK;
+}
+
+/** "23+24", and "0-7+31" for three or more in a row: at most 59 bytes for any set. */
+static void name_set(fs_bits_choice *choice)
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        if (!(choice->bits >> i & 1)) continue;
+        unsigned last = i;
+        while (last < 31 && (choice->bits >> (last + 1) & 1)) last++;
+        int n = last < i + 2 ? snprintf(choice->name + used, sizeof choice->name - used, "%s%u",
+                                        used == 0 ? "" : "+", i)
+                             : snprintf(choice->name + used, sizeof choice->name - used, "%s%u-%u",
+                                        used == 0 ? "" : "+", i, last);
+        used += (size_t)n;
+        if (last >= i + 2) i = last;
+    }
+}
+
+static fs_status read_bits_item(const fs_yaml_at *at, void *target)
+{
+    fs_sweep *sweep = target;
+    fs_bits_choice choice = {0};
+    if (fs_yaml_is_list(at)) {
+        FS_TRY(fs_yaml_list(at, 32, read_set_item, &choice.bits));
+        name_set(&choice);
+    } else {
+        FS_TRY(read_bit(at, &choice));
+    }
+    for (size_t i = 0; i < sweep->bits_count; i++)
+        if (sweep->bits[i].bits == choice.bits)
+            return fs_yaml_fail(at, FS_ECONFIG, "selects the same bits as '%s'",
+                                sweep->bits[i].name);
+    sweep->bits[sweep->bits_count++] = choice;
+    return FS_OK;
+}
+
+static fs_status read_bits(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_each(at, FS_AXIS_MAX, read_bits_item, target);
+}
+
+static fs_status read_threshold(const fs_yaml_at *at, void *target)
+{
+    fs_guard *guard = target;
+    double value;
+    FS_TRY(fs_yaml_real(at, 0, 3e38, &value));
+    guard->kind = FS_GUARD_THRESHOLD;
+    guard->threshold = (float)value;
+    if (!(guard->threshold > 0))
+        return fs_yaml_fail(at, FS_ECONFIG, "is 0; a positive number is wanted");
+    return FS_OK;
+}
+
+static fs_status read_guard(const fs_yaml_at *at, void *target)
+{
+    static const char *const words[] = {"none", "nonfinite-zero", NULL};
+    static const fs_yaml_field fields[] = {{"threshold", read_threshold, NULL, 1},
+                                           {NULL, NULL, NULL, 0}};
+    fs_sweep *sweep = target;
+    fs_guard guard = {0};
+    if (fs_yaml_is_map(at)) {
+        FS_TRY(fs_yaml_map(at, fields, NULL, &guard));
+    } else {
+        size_t choice;
+        FS_TRY(fs_yaml_choice(at, words, &choice));
+        if (choice == 2) return fs_yaml_fail(at, FS_ECONFIG, "write the threshold without quotes");
+        guard.kind = choice == 0 ? FS_GUARD_NONE : FS_GUARD_NONFINITE_ZERO;
+    }
+    for (size_t i = 0; i < sweep->guard_count; i++)
+        if (sweep->guards[i].kind == guard.kind && sweep->guards[i].threshold == guard.threshold)
+            return fs_yaml_fail(at, FS_ECONFIG, "is given twice");
+    sweep->guards[sweep->guard_count++] = guard;
+    return FS_OK;
+}
+
+static fs_status read_guards(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_each(at, FS_AXIS_MAX, read_guard, target);
+}
+
+/* --- trials ----------------------------------------------------------------------------------- */
+
+static fs_status read_trials(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_u64(at, 1, FS_TRIALS_MAX, &((fs_sweep *)target)->trials);
+}
+
+static fs_status read_half_width(const fs_yaml_at *at, void *target)
+{
+    fs_stop *stop = target;
+    FS_TRY(fs_yaml_real(at, 0, 0.5, &stop->half_width));
+    if (stop->half_width == 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "is 0; a number above 0 is wanted");
+    return FS_OK;
+}
+
+static fs_status read_confidence(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_real(at, 0.5, 0.999999, &((fs_stop *)target)->confidence);
+}
+
+static fs_status read_at_most(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_u64(at, 1, FS_TRIALS_MAX, &((fs_stop *)target)->at_most);
+}
+
+static fs_status read_stop(const fs_yaml_at *at, void *target)
+{
+    static const fs_yaml_field fields[] = {
+        {"half_width", read_half_width, NULL, 1},
+        {"confidence", read_confidence, NULL, 0},
+        {"at_most", read_at_most, NULL, 1},
+        {NULL, NULL, NULL, 0},
+    };
+    fs_sweep *sweep = target;
+    sweep->stop.confidence = 0.95;
+    return fs_yaml_map(at, fields, NULL, &sweep->stop);
+}
+
+static fs_status read_sweep_name(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_name(at, ((fs_sweep *)target)->name);
+}
+
+fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
+{
+    static const fs_yaml_field fields[] = {
+        {"name", read_sweep_name, NULL, 1},
+        {"site", read_site, NULL, 0},
+        {"amount", read_amount, NULL, 1},
+        {"kind", read_kinds, NULL, 0},
+        {"bits", read_bits, NULL, 0},
+        {"guard", read_guards, NULL, 0},
+        {"trials", read_trials, NULL, 0},
+        {"stop", read_stop, NULL, 0},
+        {"dtype", fs__dtype_read, NULL, 0},
+        {"phase", read_phase, NULL, 0},
+        {"persistence", read_persistence, NULL, 0},
+        {"metadata", NULL, FS_LATER, 0},
+        {"strata", NULL, FS_LATER, 0},
+        {"allocation", NULL, FS_LATER, 0},
+        {NULL, NULL, NULL, 0},
+    };
+    fs_sweep *sweep = target;
+    FS_TRY(fs_yaml_map(at, fields, NULL, target));
+    if (sweep->trials != 0 && sweep->stop.at_most != 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "'trials' and 'stop' exclude each other");
+    if (sweep->trials == 0 && sweep->stop.at_most == 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "one of 'trials' and 'stop' is wanted");
+    if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
+    if (sweep->components == 0) sweep->components = fs_component_parse("all");
+    if (sweep->kind_count == 0) sweep->kinds[sweep->kind_count++] = FS_FAULT_FLIP;
+    if (sweep->bits_count == 0)
+        sweep->bits[sweep->bits_count++] = (fs_bits_choice){.bits = FS_BITS_ALL, .name = "all"};
+    if (sweep->guard_count == 0) sweep->guards[sweep->guard_count++] = (fs_guard){0};
+    return FS_OK;
+}

@@ -1,0 +1,193 @@
+/* The effective campaign: every default written out. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "campaign.h"
+#include "number.h"
+
+/** A double-quoted scalar. Paths hold no control characters, but a few printable-looking characters
+ * end a line or are not allowed in YAML unless escaped. */
+static fs_status write_quoted(fs_buf *out, const char *text)
+{
+    static const struct {
+        const char *raw, *escaped;
+    } escapes[] = {
+        {"\"", "\\\""},
+        {"\\", "\\\\"},
+        {"\xe2\x80\xa8", "\\L"},
+        {"\xe2\x80\xa9", "\\P"},
+        {"\xef\xbb\xbf", "\\uFEFF"},
+        {"\xef\xbf\xbe", "\\uFFFE"},
+        {"\xef\xbf\xbf", "\\uFFFF"},
+    };
+    FS_TRY(fs_buf_puts(out, "\""));
+    for (const char *p = text; *p != '\0';) {
+        const unsigned char *u = (const unsigned char *)p;
+        size_t i = 0, count = sizeof escapes / sizeof escapes[0];
+        while (i < count && strncmp(p, escapes[i].raw, strlen(escapes[i].raw)) != 0) i++;
+        if (i < count) {
+            FS_TRY(fs_buf_puts(out, escapes[i].escaped));
+            p += strlen(escapes[i].raw);
+        } else if (u[0] == 0xc2 && u[1] < 0xa0) { /* C1 controls */
+            FS_TRY(fs_buf_printf(out, "\\x%02X", u[1]));
+            p += 2;
+        } else {
+            FS_TRY(fs_buf_append(out, p, 1));
+            p++;
+        }
+    }
+    return fs_buf_puts(out, "\"");
+}
+
+static fs_status write_u32_or(fs_buf *out, const char *key, uint64_t value, const char *word)
+{
+    if (value == 0) return fs_buf_printf(out, "  %s: %s\n", key, word);
+    return fs_buf_printf(out, "  %s: %" PRIu64 "\n", key, value);
+}
+
+static fs_status write_task(const fs_task *task, fs_buf *out)
+{
+    int lm = task->kind == FS_TASK_LM;
+    FS_TRY(fs_buf_printf(out,
+                         "task:\n  kind: %s\n  model: ", lm ? "language-model" : "classification"));
+    FS_TRY(write_quoted(out, task->model));
+    FS_TRY(fs_buf_puts(out, "\n  data: "));
+    FS_TRY(write_quoted(out, task->data));
+    FS_TRY(fs_buf_puts(out, "\n"));
+    FS_TRY(write_u32_or(out, "examples", task->examples, "all"));
+    if (!lm) return FS_OK;
+    FS_TRY(write_u32_or(out, "window", task->window, "positions"));
+    FS_TRY(write_u32_or(out, "stride", task->stride, "window"));
+    return fs_buf_printf(out, "  recipe: %s\n", fs_recipe_name(task->recipe));
+}
+
+static fs_status write_arm(const fs_arm *arm, fs_buf *out)
+{
+    FS_TRY(fs_buf_printf(out, "  - name: %s\n    model: ", arm->name));
+    FS_TRY(write_quoted(out, arm->model));
+    FS_TRY(fs_buf_puts(out, "\n    protect: ["));
+    for (unsigned i = 0; i < arm->protect_count; i++)
+        FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", arm->protect[i]));
+    return fs_buf_puts(out, "]\n");
+}
+
+/** "all", or groups that are selected as a whole and then single components. */
+static fs_status write_components(fs_component_set set, fs_buf *out)
+{
+    if (set == fs_component_parse("all")) return fs_buf_puts(out, "all");
+    const char *separator = "[";
+    for (int g = 0; g < FS_GROUP_COUNT; g++) {
+        const char *name = fs_group_name((fs_group)g);
+        fs_component_set group = fs_component_parse(name);
+        if ((set & group) != group) continue;
+        FS_TRY(fs_buf_printf(out, "%s%s", separator, name));
+        set &= ~group;
+        separator = ", ";
+    }
+    for (int c = 0; c < FS_COMPONENT_COUNT; c++) {
+        if (!(set >> c & 1)) continue;
+        FS_TRY(fs_buf_printf(out, "%s%s", separator, fs_component_name((fs_component)c)));
+        separator = ", ";
+    }
+    return fs_buf_puts(out, "]");
+}
+
+static fs_status write_site(const fs_sweep *sweep, fs_buf *out)
+{
+    static const char *const by_words[] = {
+        "none", "[layer]", "[component]", "[layer, component]", "[group]", "[layer, group]"};
+    FS_TRY(fs_buf_puts(out, "    site: {parameters: "));
+    FS_TRY(write_components(sweep->components, out));
+    FS_TRY(fs_buf_puts(out, sweep->layer_count == 0 ? ", layers: all" : ", layers: ["));
+    for (size_t i = 0; i < sweep->layer_count; i++)
+        FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? "" : ", ", sweep->layers[i]));
+    return fs_buf_printf(out, "%s, by: %s}\n", sweep->layer_count == 0 ? "" : "]",
+                         by_words[sweep->by]);
+}
+
+fs_status fs_guard_write(const fs_guard *guard, fs_buf *out)
+{
+    char text[FS_NUMBER_BYTES];
+    switch (guard->kind) {
+    case FS_GUARD_NONE:
+        return fs_buf_puts(out, "none");
+    case FS_GUARD_NONFINITE_ZERO:
+        return fs_buf_puts(out, "nonfinite-zero");
+    case FS_GUARD_THRESHOLD:
+        break;
+    }
+    fs_number_text_float(guard->threshold, text);
+    return fs_buf_printf(out, "threshold:%s", text);
+}
+
+/** A word or a number as it is, a set of bits as a list in the list. */
+static fs_status write_bits_choice(const fs_bits_choice *choice, fs_buf *out)
+{
+    int is_set = strpbrk(choice->name, "+-") != NULL;
+    if (!is_set) return fs_buf_puts(out, choice->name);
+    const char *separator = "[";
+    for (unsigned i = 0; i < 32; i++) {
+        if (!(choice->bits >> i & 1)) continue;
+        FS_TRY(fs_buf_printf(out, "%s%u", separator, i));
+        separator = ", ";
+    }
+    return fs_buf_puts(out, "]");
+}
+
+static fs_status write_axes(const fs_sweep *sweep, fs_buf *out)
+{
+    char number[FS_NUMBER_BYTES];
+    FS_TRY(fs_buf_printf(out, "    amount: {%s: [", fs_amount_name(sweep->amount_kind)));
+    for (size_t i = 0; i < sweep->amount_count; i++) {
+        fs_number_text(sweep->amounts[i], number);
+        FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", number));
+    }
+    FS_TRY(fs_buf_puts(out, "]}\n    kind: ["));
+    for (size_t i = 0; i < sweep->kind_count; i++)
+        FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", fs_fault_kind_name(sweep->kinds[i])));
+    FS_TRY(fs_buf_puts(out, "]\n    bits: ["));
+    for (size_t i = 0; i < sweep->bits_count; i++) {
+        if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
+        FS_TRY(write_bits_choice(&sweep->bits[i], out));
+    }
+    FS_TRY(fs_buf_puts(out, "]\n    guard: ["));
+    for (size_t i = 0; i < sweep->guard_count; i++) {
+        if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
+        if (sweep->guards[i].kind != FS_GUARD_THRESHOLD) {
+            FS_TRY(fs_guard_write(&sweep->guards[i], out));
+            continue;
+        }
+        fs_number_text_float(sweep->guards[i].threshold, number);
+        FS_TRY(fs_buf_printf(out, "{threshold: %s}", number));
+    }
+    return fs_buf_puts(out, "]\n");
+}
+
+static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
+{
+    char half_width[FS_NUMBER_BYTES], confidence[FS_NUMBER_BYTES];
+    FS_TRY(fs_buf_printf(out, "  - name: %s\n", sweep->name));
+    FS_TRY(write_site(sweep, out));
+    FS_TRY(write_axes(sweep, out));
+    if (sweep->stop.half_width == 0)
+        return fs_buf_printf(out, "    trials: %" PRIu64 "\n", sweep->trials);
+    fs_number_text(sweep->stop.half_width, half_width);
+    fs_number_text(sweep->stop.confidence, confidence);
+    return fs_buf_printf(out, "    stop: {half_width: %s, confidence: %s, at_most: %" PRIu64 "}\n",
+                         half_width, confidence, sweep->stop.at_most);
+}
+
+fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out)
+{
+    char number[FS_NUMBER_BYTES];
+    FS_TRY(fs_buf_printf(out, "campaign: %s\nseed: %" PRIu64 "\n", self->name, self->seed));
+    FS_TRY(write_task(&self->task, out));
+    FS_TRY(fs_buf_puts(out, "arms:\n"));
+    for (size_t i = 0; i < self->arm_count; i++) FS_TRY(write_arm(&self->arms[i], out));
+    FS_TRY(fs_buf_puts(out, "sweep:\n"));
+    for (size_t i = 0; i < self->sweep_count; i++) FS_TRY(write_sweep(&self->sweeps[i], out));
+    int lm = self->task.kind == FS_TASK_LM;
+    fs_number_text(lm ? self->critical.perplexity_ratio : self->critical.accuracy_drop, number);
+    return fs_buf_printf(out, "critical: {%s: %s}\n", lm ? "perplexity_ratio" : "accuracy_drop",
+                         number);
+}
