@@ -22,18 +22,19 @@ typedef struct fs_cell {
     char id[FS_CELL_ID_BYTES_MAX]; /* "SWEEP/ARM[,KEY=VALUE...]": keys are the axes that vary */
     uint32_t sweep;                /* index into the campaign */
     uint32_t arm;
-    uint32_t pair;                 /* cells with the same number differ in the arm only */
-    int layer;                     /* of a `by: layer` cell; -1: none or not by layer */
-    int by_layer;                  /* nonzero: `layer` is meant */
+    uint32_t pair; /* cells with the same number differ in the arm only */
+    int layer;     /* of a `by: layer` cell; -1: none or not by layer */
+    int by_layer;  /* nonzero: `layer` is meant */
     fs_component_set components;
     fs_amount amount;
     fs_fault_kind kind;
-    const fs_bits_choice *bits;    /* into the campaign */
+    const fs_bits_choice *bits; /* into the campaign */
     fs_guard guard;
-    uint32_t variant;              /* index into the plan's variants */
-    uint64_t draw_key;             /* of its faults; the same in every arm and guard */
-    uint64_t trials;               /* planned; the most, under a stopping rule */
-    fs_fault_space *space;         /* owned by the plan */
+    uint32_t variant;      /* index into the plan's variants */
+    uint64_t draw_key;     /* of its faults; the same in every arm and guard */
+    uint64_t trials;       /* planned; the most, under a stopping rule */
+    fs_fault_space *space; /* owned by the plan; over the first model's geometry, which
+                              every model of the plan equals */
 } fs_cell;
 
 /** A (model, protections, guard): what a fault-free run depends on. */
@@ -46,7 +47,7 @@ typedef struct fs_variant {
 typedef struct fs_plan_model {
     const char *path; /* into the campaign */
     fs_geometry *geometry;
-    fs_hash hash;     /* zero where the weights are absent */
+    fs_hash hash; /* zero where the weights are absent */
     int has_weights;
 } fs_plan_model;
 
@@ -58,13 +59,16 @@ typedef struct fs_plan {
     size_t variant_count;
     fs_cell *cells;
     size_t cell_count;
-    uint64_t trials;             /* sum over cells */
-    fs_hash data_hash;           /* of the data file */
-    int has_fingerprint;         /* zero where weights or data are absent */
+    uint64_t trials;     /* sum over cells */
+    fs_hash data_hash;   /* of the data file */
+    int has_fingerprint; /* zero where weights or data are absent */
+    char *absent;        /* then why there is none; NULL otherwise */
     fs_hash fingerprint;
-    char *identity;              /* the canonical text under the fingerprint: one "key: value" a
-                                    line, so that two of them can be compared line by line; hashes
-                                    in place of paths */
+    char *identity;          /* the canonical text under the fingerprint: one "key: value" a
+                                line, so that two of them can be compared line by line; hashes
+                                in place of paths */
+    fs_fault_space **spaces; /* of the cells; one is shared by all arms, amounts and guards */
+    size_t space_count;
 } fs_plan;
 
 /** Expands a campaign. Reads config.json of each model, and hashes models and data where present.
@@ -82,6 +86,9 @@ FS_MUST_CHECK fs_status fs_trial_id_parse(const fs_plan *self, const char *text,
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
 /** The faults of one trial. Errors: as fs_fault_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
+
+/** @return expected faults in a trial: the count, or rate x values, or ber x values x bits. */
+double fs_cell_faults(const fs_cell *cell);
 
 /** The stopping rule's looks. @return the number of trials at the look that follows `done` trials
  * (100, 200, 400, ... at most cell->trials); cell->trials without a rule. */

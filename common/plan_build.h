@@ -1,0 +1,23 @@
+/** The parts of building a plan. Internal to plan.c and plan_*.c. */
+#ifndef FS_PLAN_BUILD_H
+#define FS_PLAN_BUILD_H
+
+#include "plan.h"
+
+/** Adds 8 bytes, little-endian. */
+void fs__hash_number(fs_hasher *hasher, uint64_t value);
+/** The hash of a shape: names and sizes of the tensors, the slices of the components. Two models
+ * with one hash have the same fault spaces. */
+void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry);
+
+/** Reads and compares the models, hashes models and data where present: fills models, data_hash and
+ * absent. */
+FS_MUST_CHECK fs_status fs__plan_models(fs_plan *self);
+/** Fills variants, spaces, cells and trials. */
+FS_MUST_CHECK fs_status fs__plan_cells(fs_plan *self);
+/** Fills identity and fingerprint. */
+FS_MUST_CHECK fs_status fs__plan_identify(fs_plan *self);
+/** @return the index of the model folder of an arm. */
+uint32_t fs__plan_model_of(const fs_plan *self, const fs_arm *arm);
+
+#endif
