@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Builds the tests under a sanitizer and runs the unit tests there.
+# usage: run.sh PRESET [ctest arguments]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+preset=$1
+shift
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset" -j "$(nproc)" | tail -n 1
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1
+exec ctest --test-dir "build/$preset" --output-on-failure -R '^unit\.' -LE long "$@"
