@@ -3,7 +3,7 @@
  * Default durability: a committed transaction survives kill -9 and power loss. Keys are sequential
  * and big-endian, every value carries a checksum. One writer process per store, by lock; readers
  * (status, report, verify) may open it at any time. Source: LMDB 0.9.24; `orchestration.md`.
- * Thread rule: one thread at a time, but fs_store_stat. */
+ * A process opens a store once at a time. Thread rule: one thread at a time. */
 #ifndef FS_STORE_H
 #define FS_STORE_H
 
@@ -30,13 +30,13 @@ typedef struct fs_range {
 
 /** Exact totals of a cell; integers only, so that the order of commits cannot show. */
 typedef struct fs_totals {
-    uint64_t trials;            /* accepted results */
+    uint64_t trials;                     /* accepted results */
     uint64_t outcomes[FS_OUTCOME_COUNT]; /* trials by outcome */
     uint64_t critical;
     uint64_t inputs, masked, benign, sdc, due; /* inputs summed over trials */
     uint64_t faults, effective, visible, corrected, detected, miscorrected;
-    uint64_t duplicates;        /* equal results received again */
-    uint64_t mismatches;        /* unequal results received again */
+    uint64_t duplicates; /* equal results received again */
+    uint64_t mismatches; /* unequal results received again */
     uint64_t quarantined;
 } fs_totals;
 
@@ -55,13 +55,13 @@ typedef struct fs_store_golden {
 typedef struct fs_attempt {
     uint64_t id;
     uint32_t cell;
-    uint64_t first;       /* trials of the message lie in [first, last] */
+    uint64_t first; /* trials of the message lie in [first, last] */
     uint64_t last;
     uint64_t lease;
     uint32_t accepted;
     uint32_t duplicates;
     uint32_t mismatches;
-    uint64_t started_ms;  /* wall clock, lease granted */
+    uint64_t started_ms; /* wall clock, lease granted */
     uint64_t committed_ms;
     char worker[64];
     char host[64];
@@ -71,7 +71,8 @@ typedef struct fs_attempt {
  * effective campaign when new, and otherwise compares them with the plan's.
  * `campaign_text` is the effective campaign; `plan` may be NULL for READ.
  * Errors: FS_EREFUSED naming the first difference for another campaign's store or one of another
- * format version; FS_EBUSY if another process writes it; FS_ENOENT for READ; FS_ENOSPC, FS_EIO;
+ * format version, or a plan without fingerprint; FS_EBUSY if another process writes it or this one
+ * has it open; FS_ENOENT for READ; FS_ENOSPC, FS_EIO;
  * FS_EUNSUPPORTED for a network file system, naming --state-dir; FS_ECORRUPT. */
 FS_MUST_CHECK fs_status fs_store_open(fs_store **out, const char *dir, fs_store_mode mode,
                                       const fs_plan *plan, const char *campaign_text);
@@ -85,8 +86,12 @@ FS_MUST_CHECK fs_status fs_store_fingerprint(fs_store *self, fs_hash *out);
 
 /** A write transaction: everything between begin and commit is durable or gone. Adding a result
  * compares it with a stored one and sets the verdict (0 new, 1 duplicate, 2 mismatch).
- * Errors: FS_ENOSPC (abort, wait, replay), FS_EIO, FS_ECORRUPT for a record that does not decode.
- * After an error call abort. A full map is grown inside commit or reported as FS_ENOSPC. */
+ * Errors: FS_ENOSPC (abort, wait, replay; a full map too: the next begin grows it), FS_EIO,
+ * FS_EPROTO for a cell or trial that the campaign lacks, FS_ECORRUPT for a record that does not
+ * decode or a damaged store. After an error of any of these call abort. The numbers of attempts and
+ * events are the store's own; `id` of an attempt is not read. A result lifts its trial's
+ * quarantine, and a trial with a result is not quarantined, so that the order of the two cannot
+ * show. Reads see what was committed before. */
 FS_MUST_CHECK fs_status fs_store_begin(fs_store *self);
 FS_MUST_CHECK fs_status fs_store_put_trial(fs_store *self, uint32_t cell, uint64_t trial,
                                            const void *record, size_t bytes, int *verdict);
@@ -102,12 +107,10 @@ FS_MUST_CHECK fs_status fs_store_commit(fs_store *self);
 void fs_store_abort(fs_store *self);
 
 /** The cell's trials that have a result or are quarantined, as sorted disjoint ranges; malloced. */
-FS_MUST_CHECK fs_status fs_store_done(fs_store *self, uint32_t cell, fs_range **out,
-                                      size_t *count);
+FS_MUST_CHECK fs_status fs_store_done(fs_store *self, uint32_t cell, fs_range **out, size_t *count);
 FS_MUST_CHECK fs_status fs_store_totals(fs_store *self, uint32_t cell, fs_totals *out);
 /** Errors: FS_ENOENT if there is none yet. */
-FS_MUST_CHECK fs_status fs_store_get_golden(fs_store *self, uint32_t variant,
-                                            fs_store_golden *out);
+FS_MUST_CHECK fs_status fs_store_get_golden(fs_store *self, uint32_t variant, fs_store_golden *out);
 /** Errors: FS_ENOENT, FS_ECORRUPT. The encoded record is appended. */
 FS_MUST_CHECK fs_status fs_store_get_trial(fs_store *self, uint32_t cell, uint64_t trial,
                                            fs_buf *out);
@@ -120,18 +123,15 @@ FS_MUST_CHECK fs_status fs_store_each_trial(fs_store *self, uint32_t cell,
 typedef int fs_store_visit_attempt(void *data, const fs_attempt *attempt);
 FS_MUST_CHECK fs_status fs_store_each_attempt(fs_store *self, fs_store_visit_attempt *visit,
                                               void *data);
-typedef int fs_store_visit_event(void *data, uint64_t wall_ms, const char *kind,
-                                 const char *text);
+typedef int fs_store_visit_event(void *data, uint64_t wall_ms, const char *kind, const char *text);
 FS_MUST_CHECK fs_status fs_store_each_event(fs_store *self, fs_store_visit_event *visit,
                                             void *data);
-typedef int fs_store_visit_quarantine(void *data, uint32_t cell, uint64_t trial,
-                                      const char *cause);
+typedef int fs_store_visit_quarantine(void *data, uint32_t cell, uint64_t trial, const char *cause);
 FS_MUST_CHECK fs_status fs_store_each_quarantine(fs_store *self, fs_store_visit_quarantine *visit,
                                                  void *data);
 /** Recomputes every total from the trials and checks every checksum. `problems` gets one line per
  * finding. Errors: FS_EMISMATCH if there is any. */
-FS_MUST_CHECK fs_status fs_store_verify(fs_store *self, fs_buf *problems,
-                                        uint64_t *checksum_errors, int *totals_equal,
-                                        uint64_t *trials);
+FS_MUST_CHECK fs_status fs_store_verify(fs_store *self, fs_buf *problems, uint64_t *checksum_errors,
+                                        int *totals_equal, uint64_t *trials);
 
 #endif

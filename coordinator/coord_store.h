@@ -34,23 +34,25 @@ typedef struct coord_result {
 typedef struct coord_batch {
     uint32_t cell;
     uint64_t lease;
-    char worker[64];       /* its uuid, for the attempts */
+    char worker[64]; /* its uuid, for the attempts */
     char host[64];
-    uint64_t started_ms;   /* wall clock */
+    uint64_t started_ms; /* wall clock */
     coord_result *results;
     size_t result_count;
     void (*done)(struct coord_batch *batch, fs_status status);
-    void *data;            /* the owner's */
+    void *data;               /* the owner's */
     struct coord_batch *next; /* the store's */
 } coord_batch;
 
 /** Starts the storage thread over an open store, which it owns from now on (nulled). `on_pause`
  * tells the loop that commits wait for disk space (paused != 0) or go on. */
 FS_MUST_CHECK fs_status coord_store_start(coord_store **out, uv_loop_t *loop, fs_store **store,
-                                          void (*on_pause)(void *data, int paused,
-                                                           const char *why),
+                                          void (*on_pause)(void *data, int paused, const char *why),
                                           void *data);
-/** Queues a batch for the next group commit. */
+/** Queues a batch for the next group commit. `done` brings FS_OK; FS_EPROTO for a record, cell or
+ * trial that its worker made up, none of the batch is stored then; FS_ENOSPC if the store was
+ * stopped while the disk was full; FS_EIO or FS_ECORRUPT if the store itself failed. Not after
+ * coord_store_stop; the same holds for the next three. */
 void coord_store_submit(coord_store *self, coord_batch *batch);
 /** Queues an event line for the journal: a short kind and a text. Copied. */
 void coord_store_event(coord_store *self, const char *kind, const char *text);
@@ -60,7 +62,8 @@ void coord_store_golden(coord_store *self, uint32_t variant, const fs_store_gold
 void coord_store_quarantine(coord_store *self, uint32_t cell, uint64_t trial, const char *cause);
 /** @return batches queued and not yet durable. */
 size_t coord_store_pending(const coord_store *self);
-/** Commits what is queued, stops the thread, closes the store; `closed` is called on the loop. */
+/** Commits what is queued (on a full disk after one more try it is given up), stops the thread,
+ * closes the store; `closed` is called on the loop after the last `done`. */
 void coord_store_stop(coord_store *self, void (*closed)(void *data), void *data);
 
 #endif
