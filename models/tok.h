@@ -29,8 +29,8 @@ void tok_close(tok **self);
 FS_MUST_CHECK fs_status tok_encode(const tok *self, const char *text, size_t size, tok_ids *out);
 /** The same with the model's special tokens: [CLS] text [SEP] for WordPiece, cut to `max` ids with
  * the specials kept (0: no limit); plain for BPE, cut to `max`. */
-FS_MUST_CHECK fs_status tok_encode_input(const tok *self, const char *text, size_t size,
-                                         size_t max, tok_ids *out);
+FS_MUST_CHECK fs_status tok_encode_input(const tok *self, const char *text, size_t size, size_t max,
+                                         tok_ids *out);
 void tok_ids_free(tok_ids *self);
 size_t tok_vocab_size(const tok *self);
 /** @return the piece's text as in the vocabulary, NULL out of range; borrowed. */

@@ -1,0 +1,33 @@
+#include "main.h"
+
+#include <math.h>
+#include <stdio.h>
+
+json_t *main_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+fs_status main_json_print(json_t *root)
+{
+    if (root == NULL) return fs_fail(FS_ENOMEM, "no memory for a JSON document");
+    int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    json_decref(root);
+    putchar('\n');
+    return failed && !ferror(stdout) ? fs_fail(FS_ENOMEM, "no memory for a JSON document") : FS_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const fs_command *const commands[] = {
+
+        &main_tokenize,
+        NULL,
+    };
+    static const fs_program program = {
+        "flipsweep-model",
+        "Says what one model is and does.",
+        commands,
+    };
+    return fs_program_main(&program, argc, argv);
+}
