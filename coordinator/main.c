@@ -1,0 +1,17 @@
+#include "cli.h"
+
+int main(int argc, char **argv)
+{
+    static const fs_command *const commands[] = {
+        &cli_eval,
+        &cli_tokenize,
+        &cli_inspect,
+        NULL,
+    };
+    static const fs_program program = {
+        "flipsweep",
+        "Says with evidence what a bit flip does to a transformer, and what protection buys.",
+        commands,
+    };
+    return fs_program_main(&program, argc, argv);
+}
