@@ -305,11 +305,13 @@ static fs_status read_root(reading *r, fs_yaml *doc)
     return settle_arms(r->campaign);
 }
 
-fs_status fs_campaign_parse(fs_campaign **out, const char *text, size_t size, const char *path)
+/** `name` stands in messages; `path` anchors relative paths, NULL: there are none. */
+static fs_status parse(fs_campaign **out, const char *text, size_t size, const char *name,
+                       const char *path)
 {
     *out = NULL;
     fs_yaml *doc = NULL;
-    FS_TRY(fs_yaml_new(&doc, text, size, path));
+    FS_TRY(fs_yaml_new(&doc, text, size, name));
     reading r = {.path = path, .campaign = calloc(1, sizeof *r.campaign)};
     fs_status status =
         r.campaign == NULL ? fs_fail(FS_ENOMEM, "no memory for a campaign") : read_root(&r, doc);
@@ -319,6 +321,17 @@ fs_status fs_campaign_parse(fs_campaign **out, const char *text, size_t size, co
     else
         *out = r.campaign;
     return status;
+}
+
+fs_status fs_campaign_parse(fs_campaign **out, const char *text, size_t size, const char *path)
+{
+    return parse(out, text, size, path, path);
+}
+
+fs_status fs_campaign_parse_stored(fs_campaign **out, const char *text, size_t size,
+                                   const char *name)
+{
+    return parse(out, text, size, name, NULL);
 }
 
 fs_status fs_campaign_read(fs_campaign **out, const char *path)

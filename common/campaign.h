@@ -47,9 +47,9 @@ typedef struct fs_stop {
 } fs_stop;
 
 enum { /* `by`: one cell for each value that the selection contains */
-    FS_BY_LAYER = 1,
-    FS_BY_COMPONENT = 2,
-    FS_BY_GROUP = 4
+       FS_BY_LAYER = 1,
+       FS_BY_COMPONENT = 2,
+       FS_BY_GROUP = 4
 };
 
 /** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). */
@@ -102,6 +102,10 @@ FS_MUST_CHECK fs_status fs_campaign_read(fs_campaign **out, const char *path);
 /** The same from memory; `path` names it in messages and anchors relative paths. */
 FS_MUST_CHECK fs_status fs_campaign_parse(fs_campaign **out, const char *text, size_t size,
                                           const char *path);
+/** The same for an effective campaign that was stored: its paths are absolute and taken as they
+ * are, whether the models and data are still there or not. `name` is for messages. */
+FS_MUST_CHECK fs_status fs_campaign_parse_stored(fs_campaign **out, const char *text, size_t size,
+                                                 const char *name);
 void fs_campaign_destroy(fs_campaign **self);
 /** Appends the effective campaign: YAML with every default written out and paths resolved, which
  * fs_campaign_parse reads back to an equal campaign. */

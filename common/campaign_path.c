@@ -98,11 +98,21 @@ static fs_status not_found(const fs_yaml_at *at, const char *name, const char *w
     return fs_yaml_fail(at, FS_ENOENT, "no %s '%.80s'; looked in %s", what, name, list);
 }
 
+/** A stored campaign's paths are absolute, and what they named may be gone. */
+static fs_status take_as_written(const fs_yaml_at *at, const char *name,
+                                 char out[FS_PATH_BYTES_MAX])
+{
+    if (name[0] != '/') return fs_yaml_fail(at, FS_ECONFIG, "is no absolute path");
+    fs_status status = fs_path_join(out, "", name);
+    return status == FS_OK ? FS_OK : fs_yaml_wrap(at, status);
+}
+
 fs_status fs__model_find(const fs_yaml_at *at, const char *file, char out[FS_PATH_BYTES_MAX])
 {
     const char *name;
     char path[FS_PATH_BYTES_MAX], dir[FS_PATH_BYTES_MAX];
     FS_TRY(fs_yaml_text(at, &name));
+    if (file == NULL) return take_as_written(at, name, out);
     if (strchr(name, '/') != NULL) {
         FS_TRY(fs_path_dir(dir, file));
         if (fs_path_join(path, dir, name) != FS_OK) return fs_yaml_wrap(at, FS_ELIMIT);
@@ -143,6 +153,7 @@ fs_status fs__data_find(const fs_yaml_at *at, const char *file, fs_task_kind kin
     const char *name;
     char base[FS_PATH_BYTES_MAX], path[FS_PATH_BYTES_MAX];
     FS_TRY(fs_yaml_text(at, &name));
+    if (file == NULL) return take_as_written(at, name, out);
     if (strchr(name, '/') != NULL) {
         FS_TRY(fs_path_dir(path, file));
         if (fs_path_join(base, path, name) != FS_OK) return fs_yaml_wrap(at, FS_ELIMIT);

@@ -12,7 +12,8 @@ FS_MUST_CHECK fs_status fs__sweep_read(const fs_yaml_at *at, void *target);
 /** An fs_yaml_read that accepts "fp32" alone; no target. */
 FS_MUST_CHECK fs_status fs__dtype_read(const fs_yaml_at *at, void *target);
 
-/** Finds the folder that `at` names for a campaign at `file`, and writes its absolute path.
+/** Finds the folder that `at` names for a campaign at `file`, and writes its absolute path. NULL
+ * for `file`: the path is absolute and taken as it is, whatever lies there.
  * Errors: FS_ENOENT naming the places that were searched, FS_ECONFIG, FS_ELIMIT. */
 FS_MUST_CHECK fs_status fs__model_find(const fs_yaml_at *at, const char *file,
                                        char out[FS_PATH_BYTES_MAX]);

@@ -7,14 +7,14 @@
 #include "assert.h"
 #include "plan_build.h"
 
-fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign)
+static fs_status build(fs_plan **out, const fs_campaign *campaign, const fs_plan_known *known)
 {
     *out = NULL;
     FS_ASSERT(campaign->arm_count >= 1 && campaign->sweep_count >= 1);
     fs_plan *self = calloc(1, sizeof *self);
     if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
     self->campaign = campaign;
-    fs_status status = fs__plan_models(self);
+    fs_status status = fs__plan_models(self, known);
     if (status == FS_OK) status = fs__plan_cells(self);
     if (status == FS_OK) status = fs__plan_identify(self);
     if (status != FS_OK)
@@ -22,6 +22,16 @@ fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign)
     else
         *out = self;
     return status;
+}
+
+fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign)
+{
+    return build(out, campaign, NULL);
+}
+
+fs_status fs_plan_new_known(fs_plan **out, const fs_campaign *campaign, const fs_plan_known *known)
+{
+    return build(out, campaign, known);
 }
 
 void fs_plan_destroy(fs_plan **self)

@@ -76,6 +76,18 @@ typedef struct fs_plan {
  * lacks, a component it lacks alone, a count beyond the sites, arms of unlike geometry), FS_ELIMIT
  * beyond FS_CELLS_MAX. */
 FS_MUST_CHECK fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign);
+/** What a store keeps of the models and data of a plan. */
+typedef struct fs_plan_known {
+    const fs_config *configs; /* [model_count] in the order of the plan's models */
+    const fs_hash *hashes;    /* [model_count] */
+    size_t model_count;
+    fs_hash data_hash;
+} fs_plan_known;
+
+/** The same from what is known of models and data: no file is touched, so that a stored campaign
+ * can be read where its models are not. Errors: as fs_plan_new, FS_ECORRUPT for too few models. */
+FS_MUST_CHECK fs_status fs_plan_new_known(fs_plan **out, const fs_campaign *campaign,
+                                          const fs_plan_known *known);
 void fs_plan_destroy(fs_plan **self);
 /** @return the cell of that id, -1 if there is none. */
 int64_t fs_plan_find(const fs_plan *self, const char *cell_id);

@@ -11,8 +11,8 @@ void fs__hash_number(fs_hasher *hasher, uint64_t value);
 void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry);
 
 /** Reads and compares the models, hashes models and data where present: fills models, data_hash and
- * absent. */
-FS_MUST_CHECK fs_status fs__plan_models(fs_plan *self);
+ * absent. With `known` no file is touched. */
+FS_MUST_CHECK fs_status fs__plan_models(fs_plan *self, const fs_plan_known *known);
 /** Fills variants, spaces, cells and trials. */
 FS_MUST_CHECK fs_status fs__plan_cells(fs_plan *self);
 /** Fills identity and fingerprint. */

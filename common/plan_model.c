@@ -69,11 +69,23 @@ static fs_status check_task(const fs_task *task, const fs_arm *arm, const fs_con
     return FS_OK;
 }
 
-static fs_status add_model(fs_plan *self, const fs_arm *arm)
+/** Takes what is known of the model, or reads it. */
+static fs_status find_config(fs_config *out, const fs_plan *self, const fs_arm *arm,
+                             const fs_plan_known *known)
+{
+    if (known == NULL) return fs_config_read(out, arm->model);
+    if (self->model_count >= known->model_count)
+        return fs_fail(FS_ECORRUPT, "the campaign has more models than the %zu that are known",
+                       known->model_count);
+    *out = known->configs[self->model_count];
+    return FS_OK;
+}
+
+static fs_status add_model(fs_plan *self, const fs_arm *arm, const fs_plan_known *known)
 {
     fs_plan_model *model = &self->models[self->model_count];
     fs_config config;
-    FS_TRY(fs_config_read(&config, arm->model));
+    FS_TRY(find_config(&config, self, arm, known));
     FS_TRY(check_task(&self->campaign->task, arm, &config));
     model->path = arm->model;
     FS_TRY(fs_geometry_new(&model->geometry, &config));
@@ -86,20 +98,29 @@ static fs_status add_model(fs_plan *self, const fs_arm *arm)
                        "arms %s and %s have models of unlike shape (%s, %s); arms meet the same "
                        "faults, so give each shape a campaign of its own",
                        self->campaign->arms[0].name, arm->name, self->models[0].path, model->path);
+    if (known != NULL) {
+        model->hash = known->hashes[self->model_count - 1];
+        model->has_weights = 1;
+        return FS_OK;
+    }
     fs_status status = fs_model_hash(&model->hash, model->path);
     if (status == FS_ENOENT) return note_absent(self);
     model->has_weights = status == FS_OK;
     return status;
 }
 
-fs_status fs__plan_models(fs_plan *self)
+fs_status fs__plan_models(fs_plan *self, const fs_plan_known *known)
 {
     const fs_campaign *c = self->campaign;
     self->models = calloc(c->arm_count, sizeof *self->models);
     if (self->models == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
     for (size_t i = 0; i < c->arm_count; i++)
         if (fs__plan_model_of(self, &c->arms[i]) == self->model_count)
-            FS_TRY(add_model(self, &c->arms[i]));
+            FS_TRY(add_model(self, &c->arms[i], known));
+    if (known != NULL) {
+        self->data_hash = known->data_hash;
+        return FS_OK;
+    }
     fs_status status = fs_hash_file(&self->data_hash, c->task.data);
     if (status == FS_ENOENT) return note_absent(self);
     return status;

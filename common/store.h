@@ -83,6 +83,11 @@ FS_MUST_CHECK fs_status fs_store_campaign(fs_store *self, fs_buf *out);
 /** The canonical identity text that was stored; appended. */
 FS_MUST_CHECK fs_status fs_store_identity(fs_store *self, fs_buf *out);
 FS_MUST_CHECK fs_status fs_store_fingerprint(fs_store *self, fs_hash *out);
+/** Rebuilds campaign and plan from what is stored; neither models nor data need be there.
+ * The caller destroys the plan first, then the campaign.
+ * Errors: FS_EREFUSED naming the difference if this program makes another plan of the campaign
+ * (another convention), FS_ECORRUPT. */
+FS_MUST_CHECK fs_status fs_store_plan(fs_store *self, fs_campaign **campaign, fs_plan **plan);
 
 /** A write transaction: everything between begin and commit is durable or gone. Adding a result
  * compares it with a stored one and sets the verdict (0 new, 1 duplicate, 2 mismatch).

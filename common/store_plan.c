@@ -2,7 +2,8 @@
  * its models, so that status and report need neither models nor data. */
 #include "store_impl.h"
 
-#include "assert.h"
+#include <stdlib.h>
+
 #include "config.h"
 #include "hash.h"
 
@@ -83,17 +84,17 @@ static fs_status stored_identity(fs_store *self, MDB_txn *txn, fs_buf *out)
     return fs_buf_append(out, data, size);
 }
 
-static fs_status refuse(fs_store *self, MDB_txn *txn, const fs_plan *plan)
+/* Says in which line the plan differs from the stored identity. */
+static fs_status refuse(fs_store *self, MDB_txn *txn, const fs_plan *plan, const char *what,
+                        const char *advice)
 {
     fs_buf before = {0}, difference = {0};
     fs_status status = stored_identity(self, txn, &before);
     if (status == FS_OK)
         status = fs_identity_difference(plan->identity, fs_buf_text(&before), &difference);
     if (status == FS_OK)
-        status = fs_fail(FS_EREFUSED,
-                         "%s: holds results of another campaign: %s; give another folder with "
-                         "--out, or restore what was changed",
-                         self->dir, fs_buf_text(&difference));
+        status = fs_fail(FS_EREFUSED, "%s: %s: %s; %s", self->dir, what, fs_buf_text(&difference),
+                         advice);
     fs_buf_free(&before);
     fs_buf_free(&difference);
     return status;
@@ -109,5 +110,118 @@ fs_status fs_store__plan_compare(fs_store *self, MDB_txn *txn, const fs_plan *pl
         return fs_fail(FS_ECORRUPT, "%s: the fingerprint has %zu bytes", self->dir, size);
     if (plan->has_fingerprint && memcmp(data, plan->fingerprint.bytes, FS_HASH_BYTES) == 0)
         return FS_OK;
-    return refuse(self, txn, plan);
+    return refuse(self, txn, plan, "holds results of another campaign",
+                  "give another folder with --out, or restore what was changed");
+}
+
+/* Rebuilding the plan. */
+
+/* The models as stored. */
+typedef struct known_models {
+    fs_plan_known known;
+    fs_config *configs;
+    fs_hash *hashes;
+} known_models;
+
+static void known_free(known_models *self)
+{
+    free(self->configs);
+    free(self->hashes);
+    *self = (known_models){0};
+}
+
+static void config_decode(fs_store_reader *in, fs_config *out)
+{
+    out->kind = (fs_model_kind)fs_store__get_u64(in);
+    out->task = (fs_task_kind)fs_store__get_u64(in);
+    out->activation = (fs_activation)fs_store__get_u64(in);
+    uint32_t *const numbers[] = {&out->vocab,  &out->positions, &out->segments, &out->d_model,
+                                 &out->layers, &out->heads,     &out->d_ff,     &out->labels};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = (uint32_t)fs_store__get_u64(in);
+    out->tied = fs_store__get_u64(in) != 0;
+    uint64_t eps = fs_store__get_u64(in);
+    memcpy(&out->norm_eps, &eps, sizeof eps);
+}
+
+static void hash_decode(fs_store_reader *in, fs_hash *out)
+{
+    if ((size_t)(in->end - in->at) < FS_HASH_BYTES) in->bad = 1;
+    if (in->bad) return;
+    memcpy(out->bytes, in->at, FS_HASH_BYTES);
+    in->at += FS_HASH_BYTES;
+}
+
+static fs_status models_decode(fs_store *self, const uint8_t *data, size_t size, known_models *out)
+{
+    fs_store_reader in = {data, data + size, 0};
+    uint64_t count = fs_store__get_u64(&in);
+    hash_decode(&in, &out->known.data_hash);
+    if (count > FS_ARMS_MAX) in.bad = 1;
+    if (in.bad) return fs_fail(FS_ECORRUPT, "%s: the stored models are damaged", self->dir);
+    out->configs = calloc(count + 1, sizeof *out->configs);
+    out->hashes = calloc(count + 1, sizeof *out->hashes);
+    if (out->configs == NULL || out->hashes == NULL)
+        return fs_fail(FS_ENOMEM, "no memory for a plan");
+    for (size_t i = 0; i < count; i++) {
+        config_decode(&in, &out->configs[i]);
+        hash_decode(&in, &out->hashes[i]);
+    }
+    if (in.bad || in.at != in.end)
+        return fs_fail(FS_ECORRUPT, "%s: the stored models are damaged", self->dir);
+    out->known.configs = out->configs;
+    out->known.hashes = out->hashes;
+    out->known.model_count = count;
+    return FS_OK;
+}
+
+static fs_status models_read(fs_store *self, known_models *out)
+{
+    MDB_txn *txn;
+    const uint8_t *data;
+    size_t size;
+    fs_store_key key = fs_store__key_text(FS_STORE_KEY_MODELS);
+    FS_TRY(fs_store__read_begin(self, &txn));
+    fs_status status = fs_store__get(self, txn, FS_DB_META, &key, &data, &size);
+    if (status == FS_ENOENT)
+        status = fs_fail(FS_ECORRUPT, "%s: the store has no \"models\"", self->dir);
+    if (status == FS_OK) status = models_decode(self, data, size, out);
+    mdb_txn_abort(txn);
+    return status;
+}
+
+static fs_status rebuild(fs_store *self, const fs_plan_known *known, fs_campaign **campaign,
+                         fs_plan **plan)
+{
+    fs_buf text = {0};
+    fs_hash stored;
+    fs_status status = fs_store_campaign(self, &text);
+    if (status == FS_OK)
+        status = fs_campaign_parse_stored(campaign, fs_buf_text(&text), text.size,
+                                          "the stored campaign");
+    if (status == FS_OK) status = fs_plan_new_known(plan, *campaign, known);
+    if (status == FS_OK) status = fs_store_fingerprint(self, &stored);
+    fs_buf_free(&text);
+    FS_TRY(status);
+    if (fs_hash_equal(&stored, &(*plan)->fingerprint)) return FS_OK;
+    MDB_txn *txn;
+    FS_TRY(fs_store__read_begin(self, &txn));
+    status = refuse(self, txn, *plan, "this program plans the stored campaign otherwise",
+                    "use the version that ran it");
+    mdb_txn_abort(txn);
+    return status;
+}
+
+fs_status fs_store_plan(fs_store *self, fs_campaign **campaign, fs_plan **plan)
+{
+    known_models models = {0};
+    *campaign = NULL;
+    *plan = NULL;
+    fs_status status = models_read(self, &models);
+    if (status == FS_OK) status = rebuild(self, &models.known, campaign, plan);
+    known_free(&models);
+    if (status == FS_OK) return FS_OK;
+    fs_plan_destroy(plan);
+    fs_campaign_destroy(campaign);
+    return status;
 }
