@@ -1,0 +1,13 @@
+/** A slow forward pass in double precision, one sequence at a time, straight from the papers: the
+ * oracle of the engine, with which it shares no code. */
+#ifndef ORACLE_H
+#define ORACLE_H
+
+#include <stdint.h>
+
+#include "tiny_model.h"
+
+/** Logits of one sequence: [labels], or [n, vocab] of a language model. Aborts without memory. */
+void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, double *logits);
+
+#endif
