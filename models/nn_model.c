@@ -64,7 +64,7 @@ static int old_name(char out[NAME_BYTES_MAX], const char *name)
 static const fs_tensor_view *find_prefixed(const nn_model *self, const char *name)
 {
     const char *prefix = self->geometry->config.kind == FS_MODEL_BERT ? "bert" : "transformer";
-    char prefixed[NAME_BYTES_MAX];
+    char prefixed[NAME_BYTES_MAX + 16];
     snprintf(prefixed, sizeof prefixed, "%s.%s", prefix, name);
     const fs_tensor_view *found = fs_safetensors_find(self->weights, prefixed);
     return found != NULL ? found : fs_safetensors_find(self->weights, name);
