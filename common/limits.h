@@ -44,7 +44,9 @@ enum {
     FS_THREADS_MAX = 1024,        /* compute threads of one worker */
 
     FS_MESSAGE_BYTES_MAX = 4 << 20, /* one frame, and one message as a whole */
-    FS_MESSAGE_FRAMES_MAX = 4,      /* frames of one message, with the routing identity */
+    FS_MESSAGE_FRAMES_MAX = 2,      /* frames of one message: routing identity and body */
+    FS_BUS_FRAMES_MAX = 1 << 16,    /* frames queued for sending */
+    FS_BUS_BYTES_MAX = 512 << 20,   /* bytes queued for sending */
     FS_MSGPACK_DEPTH_MAX = 8,       /* nesting in a message */
     FS_MSGPACK_OBJECTS_MAX = 1 << 18, /* objects in a message */
 
