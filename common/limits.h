@@ -31,6 +31,7 @@ enum {
     FS_JSON_BYTES_MAX = 64 << 20, /* config.json, vocab.json, an index */
     FS_DATA_BYTES_MAX = 1 << 30,  /* a data set file */
     FS_EXAMPLES_MAX = 1 << 24,    /* examples read from a data set */
+    FS_TOKENS_MAX = 1 << 29,      /* tokens of a data set, windows that overlap counted twice */
 
     FS_FAULTS_KEPT_MAX = 8,       /* faults written out in a trial's record */
     FS_TRIAL_RECORD_BYTES_MAX = 1024, /* one encoded trial record */

@@ -20,6 +20,7 @@ fs_status main_json_print(json_t *root)
 int main(int argc, char **argv)
 {
     static const fs_command *const commands[] = {
+        &main_eval,
 
         &main_tokenize,
         NULL,

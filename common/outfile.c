@@ -1,0 +1,54 @@
+#include "outfile.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static fs_status fail(const char *path, const char *what, int error)
+{
+    return fs_fail(error == ENOSPC || error == EDQUOT ? FS_ENOSPC : FS_EIO, "%s: %s: %s", path,
+                   what, strerror(error));
+}
+
+fs_status fs_outfile_open(fs_outfile *out, const char *path)
+{
+    *out = (fs_outfile){0};
+    int n = snprintf(out->path, sizeof out->path, "%s", path);
+    if (n < 0 || (size_t)n >= sizeof out->path) return fs_fail(FS_ELIMIT, "path too long");
+    struct stat st;
+    int regular = stat(path, &st) != 0 || S_ISREG(st.st_mode);
+    if (regular) {
+        n = snprintf(out->temporary, sizeof out->temporary, "%s.%ld.tmp", path, (long)getpid());
+        if (n < 0 || (size_t)n >= sizeof out->temporary) return fs_fail(FS_ELIMIT, "path too long");
+    }
+    out->file = fopen(regular ? out->temporary : path, "we");
+    return out->file == NULL ? fail(path, "open", errno) : FS_OK;
+}
+
+fs_status fs_outfile_commit(fs_outfile *self)
+{
+    if (self->file == NULL) return FS_OK;
+    fs_status status = FS_OK;
+    errno = 0;
+    /* An error of an earlier write is sticky, but its errno is gone: a full disk is asked again. */
+    int broken = ferror(self->file), flushed = fflush(self->file) == 0;
+    if (broken || !flushed) status = fail(self->path, "write", errno != 0 ? errno : EIO);
+    int whole = self->temporary[0] == '\0';
+    if (status == FS_OK && !whole && fsync(fileno(self->file)) != 0)
+        status = fail(self->path, "fsync", errno);
+    if (fclose(self->file) != 0 && status == FS_OK) status = fail(self->path, "close", errno);
+    self->file = NULL;
+    if (status == FS_OK && !whole && rename(self->temporary, self->path) != 0)
+        status = fail(self->path, "rename", errno);
+    if (status != FS_OK && !whole) unlink(self->temporary);
+    return status;
+}
+
+void fs_outfile_drop(fs_outfile *self)
+{
+    if (self->file == NULL) return;
+    fclose(self->file);
+    self->file = NULL;
+    if (self->temporary[0] != '\0') unlink(self->temporary);
+}
