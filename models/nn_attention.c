@@ -51,15 +51,15 @@ static void weigh_causal(const head *h, const float *weights, float *out, size_t
 {
     for (size_t i = 0; i < rows; i += SHARED_ROWS) {
         const size_t shared = row + i + 1, high = rows - i < SHARED_ROWS ? rows - i : SHARED_ROWS;
-        nn_block block = {.c = out + i * h->out_stride,
-                          .ldc = h->out_stride,
-                          .a = weights + i * h->scores_stride,
-                          .lda = h->scores_stride,
-                          .b = h->values,
-                          .panel_stride = h->len * NN_PANEL,
-                          .m = high,
-                          .n = h->d_head,
-                          .k = shared};
+        nn_product block = {.c = out + i * h->out_stride,
+                            .ldc = h->out_stride,
+                            .a = weights + i * h->scores_stride,
+                            .lda = h->scores_stride,
+                            .b = h->values,
+                            .panel_stride = h->len * NN_PANEL,
+                            .m = high,
+                            .n = h->d_head,
+                            .k = shared};
         nn__gemm(&block);
         block.b += shared * NN_PANEL;
         block.m = 1;
@@ -77,15 +77,15 @@ static void weigh_causal(const head *h, const float *weights, float *out, size_t
 static void attend(const head *h, float *out, size_t row, size_t rows)
 {
     const float scale = 1.0f / sqrtf((float)h->d_head);
-    nn_block block = {.c = h->scores,
-                      .ldc = h->scores_stride,
-                      .a = h->q + row * h->stride,
-                      .lda = h->stride,
-                      .b = h->keys,
-                      .panel_stride = h->d_head * NN_PANEL,
-                      .m = rows,
-                      .n = h->causal ? row + rows : h->len,
-                      .k = h->d_head};
+    nn_product block = {.c = h->scores,
+                        .ldc = h->scores_stride,
+                        .a = h->q + row * h->stride,
+                        .lda = h->stride,
+                        .b = h->keys,
+                        .panel_stride = h->d_head * NN_PANEL,
+                        .m = rows,
+                        .n = h->causal ? row + rows : h->len,
+                        .k = h->d_head};
     nn__gemm(&block);
     for (size_t i = 0; i < rows; i++) {
         const size_t seen = h->causal ? row + i + 1 : h->len;
@@ -95,15 +95,15 @@ static void attend(const head *h, float *out, size_t row, size_t rows)
         weigh_causal(h, h->scores, out, row, rows);
         return;
     }
-    block = (nn_block){.c = out,
-                       .ldc = h->out_stride,
-                       .a = h->scores,
-                       .lda = h->scores_stride,
-                       .b = h->values,
-                       .panel_stride = h->len * NN_PANEL,
-                       .m = rows,
-                       .n = h->d_head,
-                       .k = h->len};
+    block = (nn_product){.c = out,
+                         .ldc = h->out_stride,
+                         .a = h->scores,
+                         .lda = h->scores_stride,
+                         .b = h->values,
+                         .panel_stride = h->len * NN_PANEL,
+                         .m = rows,
+                         .n = h->d_head,
+                         .k = h->len};
     nn__gemm(&block);
 }
 

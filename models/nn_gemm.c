@@ -38,14 +38,14 @@ void nn_pack(float *packed, const float *source, size_t k, size_t n, int transpo
     }
 }
 
-void nn__gemm(const nn_block *whole)
+void nn__gemm(const nn_product *whole)
 {
     if (whole->m == 0) return;
     const nn_ops *ops = nn__ops();
     const size_t blocks = (whole->m + M_BLOCK - 1) / M_BLOCK;
     const size_t rows = (whole->m + blocks - 1) / blocks; /* nearly equal ones */
     for (size_t row = 0; row < whole->m; row += rows) {
-        nn_block part = *whole;
+        nn_product part = *whole;
         part.m = whole->m - row < rows ? whole->m - row : rows;
         part.c = whole->c + row * whole->ldc;
         size_t k = 0;
@@ -65,15 +65,15 @@ void nn__gemm(const nn_block *whole)
 void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, const float *bias,
              size_t m, size_t n, size_t k)
 {
-    nn_block whole = {.c = c,
-                      .a = a,
-                      .b = b,
-                      .bias = bias,
-                      .ldc = ldc,
-                      .lda = lda,
-                      .panel_stride = k * NN_PANEL,
-                      .m = m,
-                      .n = n,
-                      .k = k};
+    nn_product whole = {.c = c,
+                        .a = a,
+                        .b = b,
+                        .bias = bias,
+                        .ldc = ldc,
+                        .lda = lda,
+                        .panel_stride = k * NN_PANEL,
+                        .m = m,
+                        .n = n,
+                        .k = k};
     nn__gemm(&whole);
 }

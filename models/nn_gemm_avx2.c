@@ -9,7 +9,7 @@
 #define V16_TILES(X) X(1, 1) X(2, 1) X(3, 1) X(4, 1) X(5, 1) X(6, 1) X(1, 2) X(2, 2) X(3, 2) X(1, 4)
 #include "nn_gemm_v16.h"
 
-void nn__gemm_avx2(const nn_block *block)
+void nn__gemm_avx2(const nn_product *block)
 {
     gemm(block);
 }

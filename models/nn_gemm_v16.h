@@ -1,73 +1,130 @@
 /* The vector matrix product, over the v16 that was included before. V16_ROWS_MAX is the most rows
- * of a tile, V16_PANELS(rows) how many panels wide a tile of so many rows is: together they decide
- * how many accumulators live in registers, and have no influence on any bit. */
+ * of a tile, V16_TILES(X) calls X(rows, panels) for every shape of tile there is: together they
+ * decide how many accumulators live in registers, and have no influence on any bit. */
 
-#if defined(__clang__)
-#define V16_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define V16_UNROLL _Pragma("GCC unroll 16")
-#endif
+enum { TILE_ROWS = 12, V16_PANELS_MAX = 4 };
 
-enum { V16_PANELS_MAX = 4 };
+/* f(i) for every i < n, written out: n is a constant wherever a tile is instantiated, so the tests
+ * vanish and arrays indexed by i become registers. Compilers do not do that to loops reliably. */
+#define UP_TO_4(n, f)                                                                              \
+    do {                                                                                           \
+        if ((n) > 0) f(0);                                                                         \
+        if ((n) > 1) f(1);                                                                         \
+        if ((n) > 2) f(2);                                                                         \
+        if ((n) > 3) f(3);                                                                         \
+    } while (0)
+#define UP_TO_12(n, f)                                                                             \
+    do {                                                                                           \
+        UP_TO_4(n, f);                                                                             \
+        if ((n) > 4) f(4);                                                                         \
+        if ((n) > 5) f(5);                                                                         \
+        if ((n) > 6) f(6);                                                                         \
+        if ((n) > 7) f(7);                                                                         \
+        if ((n) > 8) f(8);                                                                         \
+        if ((n) > 9) f(9);                                                                         \
+        if ((n) > 10) f(10);                                                                       \
+        if ((n) > 11) f(11);                                                                       \
+    } while (0)
+
+/** One row of a tile: `panels` registers. */
+typedef struct tile_row {
+    v16 of[V16_PANELS_MAX];
+} tile_row;
 
 V16_INLINE v16 panel_load(const float *p, size_t columns)
 {
     return columns >= NN_PANEL ? v16_load(p) : v16_load_n(p, columns);
 }
 
-/** Rows [row, row + rows) of panels [panel, panel + panels); both counts are constants at each
- * call, so that the loops unroll and the accumulators are registers. */
-V16_INLINE void tile(const nn_block *g, size_t row, size_t panel, int rows, int panels)
+V16_INLINE void panel_store(float *p, v16 x, size_t columns)
 {
-    v16 acc[V16_ROWS_MAX][V16_PANELS_MAX];
-    const size_t col = panel * NN_PANEL, left = g->n - col, lda = g->lda, stride = g->panel_stride;
-    const float *a = g->a + row * lda;
-    const float *b = g->b + panel * stride;
-    float *c = g->c + row * g->ldc + col;
-
-    V16_UNROLL for (int i = 0; i < rows; i++)
-    {
-        V16_UNROLL for (int j = 0; j < panels; j++)
-        {
-            acc[i][j] = v16_set1(0);
-            if (g->onto) {
-                const size_t at = (size_t)j * NN_PANEL;
-                acc[i][j] = panel_load(c + (size_t)i * g->ldc + at, left - at);
-            }
-        }
-    }
-    for (size_t k = g->k; k > 0; k--, a++, b += NN_PANEL) {
-        V16_UNROLL for (int j = 0; j < panels; j++)
-        {
-            v16 right = v16_load(b + (size_t)j * stride);
-            V16_UNROLL for (int i = 0; i < rows; i++)
-            {
-                acc[i][j] = v16_fma(v16_set1(a[(size_t)i * lda]), right, acc[i][j]);
-            }
-        }
-    }
-    V16_UNROLL for (int j = 0; j < panels; j++)
-    {
-        const size_t at = (size_t)j * NN_PANEL;
-        v16 bias = v16_set1(0);
-        if (g->bias != NULL) bias = panel_load(g->bias + col + at, left - at);
-        V16_UNROLL for (int i = 0; i < rows; i++)
-        {
-            v16 sum = g->bias != NULL ? v16_add(acc[i][j], bias) : acc[i][j];
-            float *to = c + (size_t)i * g->ldc + at;
-            if (left - at >= NN_PANEL) {
-                v16_store(to, sum);
-            } else {
-                v16_store_n(to, sum, left - at);
-            }
-        }
+    if (columns >= NN_PANEL) {
+        v16_store(p, x);
+    } else {
+        v16_store_n(p, x, columns);
     }
 }
 
-typedef void tile_fn(const nn_block *g, size_t row, size_t panel);
+/** Loads a row of which `columns` are left. */
+V16_INLINE tile_row row_load(const float *p, size_t columns, int panels)
+{
+    tile_row row;
+#define LOAD(j) row.of[j] = panel_load(p + (j)*NN_PANEL, columns - (j)*NN_PANEL)
+    UP_TO_4(panels, LOAD);
+#undef LOAD
+    return row;
+}
+
+V16_INLINE tile_row row_zero(int panels)
+{
+    tile_row row;
+#define ZERO(j) row.of[j] = v16_set1(0)
+    UP_TO_4(panels, ZERO);
+#undef ZERO
+    return row;
+}
+
+V16_INLINE tile_row row_fma(float left, tile_row right, tile_row row, int panels)
+{
+    const v16 all = v16_set1(left);
+#define FMA(j) row.of[j] = v16_fma(all, right.of[j], row.of[j])
+    UP_TO_4(panels, FMA);
+#undef FMA
+    return row;
+}
+
+V16_INLINE tile_row row_add(tile_row row, tile_row bias, int panels)
+{
+#define ADD(j) row.of[j] = v16_add(row.of[j], bias.of[j])
+    UP_TO_4(panels, ADD);
+#undef ADD
+    return row;
+}
+
+V16_INLINE void row_store(float *p, tile_row row, size_t columns, int panels)
+{
+#define STORE(j) panel_store(p + (j)*NN_PANEL, row.of[j], columns - (j)*NN_PANEL)
+    UP_TO_4(panels, STORE);
+#undef STORE
+}
+
+/** The rows from `row` on of the panels from `panel` on; both counts are constants. */
+V16_INLINE void tile(const nn_product *g, size_t row, size_t panel, int rows, int panels)
+{
+    tile_row acc[TILE_ROWS];
+    const size_t col = panel * NN_PANEL, left = g->n - col;
+    const size_t lda = g->lda, ldc = g->ldc, stride = g->panel_stride;
+    const float *a = g->a + row * lda;
+    const float *b = g->b + panel * stride;
+    float *c = g->c + row * ldc + col;
+    tile_row right = row_zero(panels);
+
+#define START(i) acc[i] = g->onto ? row_load(c + (i)*ldc, left, panels) : row_zero(panels)
+    UP_TO_12(rows, START);
+#undef START
+    for (size_t k = g->k; k > 0; k--, a++, b += NN_PANEL) {
+#define RIGHT(j) right.of[j] = v16_load(b + (j)*stride)
+        UP_TO_4(panels, RIGHT);
+#undef RIGHT
+#define STEP(i) acc[i] = row_fma(a[(i)*lda], right, acc[i], panels)
+        UP_TO_12(rows, STEP);
+#undef STEP
+    }
+    if (g->bias != NULL) {
+        const tile_row bias = row_load(g->bias + col, left, panels);
+#define BIAS(i) acc[i] = row_add(acc[i], bias, panels)
+        UP_TO_12(rows, BIAS);
+#undef BIAS
+    }
+#define STORE(i) row_store(c + (i)*ldc, acc[i], left, panels)
+    UP_TO_12(rows, STORE);
+#undef STORE
+}
+
+typedef void tile_fn(const nn_product *g, size_t row, size_t panel);
 
 #define TILE(rows, panels)                                                                         \
-    static void tile_##rows##_##panels(const nn_block *g, size_t row, size_t panel)                \
+    static void tile_##rows##_##panels(const nn_product *g, size_t row, size_t panel)              \
     {                                                                                              \
         tile(g, row, panel, rows, panels);                                                         \
     }
@@ -83,7 +140,7 @@ static tile_fn *const tiles[V16_ROWS_MAX + 1][V16_PANELS_MAX + 1] = {
 
 /** Every row of the block under one group of panels, in tiles of nearly equal height: a last tile
  * of one row would cost as much as a full one. The panels stay in the first-level cache. */
-static size_t column_of_tiles(const nn_block *g, size_t panel, size_t panels)
+static size_t column_of_tiles(const nn_product *g, size_t panel, size_t panels)
 {
     const size_t count = (g->m + V16_ROWS_MAX - 1) / V16_ROWS_MAX;
     const size_t rows = g->m / count, taller = g->m % count;
@@ -98,7 +155,7 @@ static size_t column_of_tiles(const nn_block *g, size_t panel, size_t panels)
     return wide;
 }
 
-static void gemm(const nn_block *g)
+static void gemm(const nn_product *g)
 {
     if (g->m == 0) return;
     const size_t panels = (g->n + NN_PANEL - 1) / NN_PANEL;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /** C (+)= A B (+ bias), B in panels of NN_PANEL columns. */
-typedef struct nn_block {
+typedef struct nn_product {
     float *c;          /* [m, n], row stride ldc */
     const float *a;    /* [m, k], row stride lda */
     const float *b;    /* first row wanted of the first panel; rows are NN_PANEL apart */
@@ -19,11 +19,11 @@ typedef struct nn_block {
     size_t panel_stride; /* floats from one panel of b to the next */
     size_t m, n, k;
     int onto; /* go on from what C holds; else from +0 */
-} nn_block;
+} nn_product;
 
 typedef struct nn_ops {
     /** One block; caches were the caller's concern. */
-    void (*gemm)(const nn_block *block);
+    void (*gemm)(const nn_product *block);
     /** Packs the columns [0, n) of a [k, n] matrix given as its transpose, [n, k] with row stride
      * ld, into panels of k rows. */
     void (*pack_transposed)(float *packed, const float *source, size_t ld, size_t k, size_t n);
@@ -52,6 +52,6 @@ const nn_ops *nn__ops(void);
 void nn__pack(float *packed, const float *source, size_t ld, size_t k, size_t n);
 
 /** Any size of `block`, cut to fit the caches. */
-void nn__gemm(const nn_block *block);
+void nn__gemm(const nn_product *block);
 
 #endif

@@ -189,7 +189,7 @@ void nn_layernorm_reference(float *out, const float *x, const float *gain, const
     }
 }
 
-static void gemm(const nn_block *g)
+static void gemm(const nn_product *g)
 {
     for (size_t row = 0; row < g->m; row++) {
         const float *a = g->a + row * g->lda;
