@@ -40,6 +40,9 @@ typedef struct fs_totals {
     uint64_t quarantined;
 } fs_totals;
 
+/** Adds one decoded record to the totals. */
+void fs_totals_add(fs_totals *totals, const fs_trial_record *record);
+
 /** The golden run of a variant, as first reported. */
 typedef struct fs_store_golden {
     double metric;

@@ -121,8 +121,6 @@ FS_MUST_CHECK fs_status fs_store__golden_decode(fs_store_golden *out, const void
                                                 size_t size);
 FS_MUST_CHECK fs_status fs_store__totals_encode(const fs_totals *totals, fs_buf *out);
 FS_MUST_CHECK fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size);
-/** Adds one decoded record to the totals. */
-void fs_store__totals_add(fs_totals *totals, const fs_trial_record *record);
 
 /** Writes payload and checksum under the key. */
 FS_MUST_CHECK fs_status fs_store__put(fs_store *self, MDB_txn *txn, fs_store_db db,

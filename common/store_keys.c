@@ -197,7 +197,7 @@ fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size)
     return reader_end(&in, "a cell's totals");
 }
 
-void fs_store__totals_add(fs_totals *totals, const fs_trial_record *record)
+void fs_totals_add(fs_totals *totals, const fs_trial_record *record)
 {
     FS_ASSERT(record->outcome < FS_OUTCOME_COUNT);
     totals->trials++;

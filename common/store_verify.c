@@ -116,7 +116,7 @@ static fs_status recount_trial(checker *c, const MDB_val *key, const MDB_val *va
         return problem(c, "cell %u: trial %llu: %s", r->cell, (unsigned long long)trial,
                        fs_status_detail());
     }
-    fs_store__totals_add(&r->totals, &record);
+    fs_totals_add(&r->totals, &record);
     return FS_OK;
 }
 

@@ -142,7 +142,7 @@ fs_status fs_store_put_trial(fs_store *self, uint32_t cell, uint64_t trial, cons
     if (rc == MDB_KEYEXIST) return put_again(self, touched, trial, &v, record, bytes, verdict);
     if (rc != 0) return fs_store__error(self, rc, "trials");
     *verdict = 0;
-    fs_store__totals_add(&touched->totals, &decoded);
+    fs_totals_add(&touched->totals, &decoded);
     FS_TRY(lift_quarantine(self, touched, &key));
     return mark_done(touched, trial);
 }

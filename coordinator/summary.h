@@ -15,37 +15,40 @@
 
 enum { SUMMARY_CONFIDENCE_PERCENT = 95 };
 
+/** The kind of the event that is journalled for each lease lost with its worker. */
+#define SUMMARY_EVENT_LEASE_LOST "lease-lost"
+
 typedef struct summary_rate {
     double value;
     fs_interval interval;
 } summary_rate;
 
 typedef struct summary_cell {
-    const fs_cell *cell;   /* into the plan */
+    const fs_cell *cell; /* into the plan */
     fs_totals totals;
-    uint64_t n;            /* accepted trials */
-    int complete;          /* planned trials done, or its stopping rule met at a look */
-    int stopped;           /* by the rule, before `trials` */
-    summary_rate critical; /* per trial, Clopper-Pearson */
+    uint64_t n;              /* accepted trials */
+    int complete;            /* planned trials done, or its stopping rule met at a look */
+    int stopped;             /* by the rule, before `trials` */
+    summary_rate critical;   /* per trial, Clopper-Pearson */
     summary_rate sdc_trials; /* trials whose outcome is sdc, Clopper-Pearson */
     summary_rate due_trials;
     summary_rate masked_trials;
     summary_rate sdc_inputs; /* per input, clustered by trial */
     summary_rate due_inputs;
-    double metric_mean;    /* over trials with a finite metric; NaN if none */
-    fs_interval metric;    /* bootstrap over trials */
-    double metric_median;  /* all trials, a missing perplexity as +Inf */
+    double metric_mean;   /* over trials with a finite metric; NaN if none */
+    fs_interval metric;   /* bootstrap over trials */
+    double metric_median; /* all trials, a missing perplexity as +Inf */
     fs_interval metric_median_interval;
     double metric_q05, metric_q95;
     uint64_t metric_nonfinite;
-    double metric_golden;  /* of its variant; NaN if not known yet */
-    int provably_masked;   /* no site of the cell can change anything (ep, bit 30, |w| < 2): 0 until
-                              the worker says so; kept for the report */
+    double metric_golden; /* of its variant; NaN if not known yet */
+    int provably_masked;  /* no site of the cell can change anything (ep, bit 30, |w| < 2): 0 until
+                             the worker says so; kept for the report */
 } summary_cell;
 
 typedef struct summary {
     const fs_plan *plan;
-    summary_cell *cells;   /* [plan->cell_count] */
+    summary_cell *cells; /* [plan->cell_count] */
     uint64_t trials_planned, trials_done;
     uint64_t duplicates, mismatches, quarantined, retries;
     int complete;
@@ -57,12 +60,12 @@ void summary_destroy(summary **self);
 
 /** Paired comparison of two cells of one `pair` (same faults, other arm), trial by trial. */
 typedef struct summary_pair {
-    uint64_t n;                    /* trials present in both */
+    uint64_t n;                             /* trials present in both */
     uint64_t both, only_a, only_b, neither; /* critical in ... */
     double mcnemar_p;
-    double metric_difference;      /* mean of b - a over trials finite in both */
-    fs_interval metric_interval;   /* bootstrap */
-    fs_interval critical_ratio;    /* risk ratio b / a */
+    double metric_difference;    /* mean of b - a over trials finite in both */
+    fs_interval metric_interval; /* bootstrap */
+    fs_interval critical_ratio;  /* risk ratio b / a */
     double critical_ratio_value;
     uint64_t outcomes[FS_OUTCOME_COUNT][FS_OUTCOME_COUNT]; /* [in a][in b] */
 } summary_pair;
