@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,11 +9,20 @@
 
 enum { NAME_BYTES_MAX = 160 };
 
+fs_status tiny_file_write(const char *path, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    if (file == NULL) return fs_fail(FS_EIO, "%s: %s", path, strerror(errno));
+    size_t written = fwrite(data, 1, size, file);
+    if (fclose(file) != 0 || written != size) return fs_fail(FS_EIO, "%s: cannot write", path);
+    return FS_OK;
+}
+
 static fs_status write_file(const char *dir, const char *name, const fs_buf *contents)
 {
     char path[FS_PATH_BYTES_MAX];
     FS_TRY(fs_path_join(path, dir, name));
-    return fs_file_write_atomic(path, contents->data, contents->size);
+    return tiny_file_write(path, contents->data, contents->size);
 }
 
 /* config.json */

@@ -65,6 +65,8 @@ FS_MUST_CHECK fs_status tiny_model_write_data(const tiny_model *self, const char
 
 /** Writes the tokenizer's files alone. */
 FS_MUST_CHECK fs_status tiny_vocab_write(const tiny_spec *spec, const char *dir);
+/** Writes a whole file, without the care for power cuts that tests need not wait for. */
+FS_MUST_CHECK fs_status tiny_file_write(const char *path, const void *data, size_t size);
 /** @return the nearest value of the dtype, ties to even. */
 float tiny_round(float value, tiny_dtype dtype);
 /** @return the next number of a stream, uniform over 64 bits. Source: SplitMix64. */

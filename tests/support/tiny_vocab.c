@@ -13,7 +13,7 @@ static fs_status write_file(const char *dir, const char *name, const char *text,
 {
     char path[FS_PATH_BYTES_MAX];
     FS_TRY(fs_path_join(path, dir, name));
-    return fs_file_write_atomic(path, text, size);
+    return tiny_file_write(path, text, size);
 }
 
 /* WordPiece: the specials that a tokeniser cannot do without come first, so that even a vocabulary
@@ -170,7 +170,7 @@ fs_status tiny_model_write_data(const tiny_model *self, const char *path, uint32
     for (uint32_t i = 0; status == FS_OK && i < examples; i++) {
         status = append_example(&text, &self->spec, &state);
     }
-    if (status == FS_OK) status = fs_file_write_atomic(path, text.data, text.size);
+    if (status == FS_OK) status = tiny_file_write(path, text.data, text.size);
     fs_buf_free(&text);
     return status;
 }
