@@ -20,15 +20,19 @@ fs_interval fs_clopper_pearson(uint64_t k, uint64_t n, double confidence);
 /** Upper bound at zero events: the one-sided exact bound, 1 - alpha^(1/n) (the rule of three). */
 double fs_zero_events_upper(uint64_t n, double confidence);
 /** Interval of a per-input rate, clustered by trial: mean of k_i/m over n trials, linearised
- * variance over trials, Student's t. `k` holds each trial's count out of `m`. n < 2: [0, 1]. */
+ * variance over trials, Student's t. `k` holds each trial's count out of `m`. n < 2: [0, 1].
+ * All k alike: no variance to be seen; then a part of the trials as large as n could have missed
+ * (exact, two-sided) is granted any rate, so at zero events the upper end is Clopper-Pearson's. */
 fs_interval fs_cluster_rate(const uint32_t *k, size_t n, uint32_t m, double confidence);
 /** Percentile bootstrap of the mean over trials, reproducible from the key. Up to 2^16 values are
  * resampled 2000 times; beyond that the normal interval is used, which there is the same.
- * Values must be finite. n < 2: [value, value], or NaNs for n == 0. */
+ * Values must be finite. n < 2: [value, value], or NaNs for n == 0. The order of the values does
+ * not matter. NaNs also if a value is not finite, or without memory. */
 fs_interval fs_bootstrap_mean(const double *values, size_t n, double confidence, uint64_t key);
-/** The same of the median, by exact order statistics (binomial). Inf is allowed, NaN is not. */
+/** The same of the median, by exact order statistics (binomial). Inf is allowed; NaNs if a value is
+ * NaN. With too few values for the confidence (under 6 for 95 %) it is [-Inf, Inf]. */
 fs_interval fs_median_interval(const double *values, size_t n, double confidence);
-/** Paired difference b - a of the same trials in two arms, bootstrap over trials. */
+/** Paired difference b - a of the same trials in two arms, bootstrap over trials. NaNs as above. */
 fs_interval fs_bootstrap_difference(const double *a, const double *b, size_t n, double confidence,
                                     uint64_t key);
 /** McNemar's exact two-sided p for discordant counts b and c; 1 for b + c == 0. */
