@@ -6,7 +6,7 @@
 #include "nn_model.h"
 #include "tiny_model.h"
 
-enum { ROUNDS = 1500, MUTATIONS_MAX = 3, SMALL = 8 };
+enum { ROUNDS = 1000, MUTATIONS_MAX = 3, SMALL = 8 };
 
 static const char *const numbers[] = {"0",
                                       "-1",
