@@ -30,6 +30,18 @@ static fs_status pass_to_model(int argc, char **argv)
     return become("flipsweep-model", argc, argv);
 }
 
+static fs_status pass_to_worker(int argc, char **argv)
+{
+    return become("flipsweep-worker", argc > 0 ? argc - 1 : 0, argv + 1);
+}
+
+const fs_command cli_worker = {
+    .name = "worker",
+    .summary = "Serves a coordinator: runs trials on this machine.",
+    .synopsis = "",
+    .pass = pass_to_worker,
+};
+
 const fs_command cli_eval = {
     .name = "eval",
     .summary = "Measures a model on a data set, without faults.",

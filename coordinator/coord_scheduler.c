@@ -405,6 +405,19 @@ fs_status coord_scheduler_heartbeat(coord_scheduler *self, uint32_t worker, cons
     return FS_OK;
 }
 
+fs_status coord_scheduler_keep(coord_scheduler *self, uint32_t worker, const fs_lease *leases,
+                               size_t count)
+{
+    FS_ASSERT(worker < FS_WORKERS_MAX);
+    for (size_t i = 0; i < FS_LEASES_PER_WORKER_MAX; i++) {
+        coord_lease *lease = find(self, self->held[worker][i]);
+        int named = 0;
+        for (size_t k = 0; lease != NULL && k < count; k++) named |= leases[k].id == lease->id;
+        if (lease != NULL && !named) FS_TRY(finish(self, lease));
+    }
+    return FS_OK;
+}
+
 /** Takes received trials from where they are: as a rule from the rest of their lease. */
 static fs_status take_received(coord_scheduler *self, coord_lease *lease, uint32_t cell,
                                fs_range range)
@@ -518,6 +531,17 @@ uint32_t coord_scheduler_held(const coord_scheduler *self, uint32_t worker,
             out[count++] = (fs_lease){lease->id, lease->cell, lease->first, lease->count};
     }
     return count;
+}
+
+int coord_scheduler_waiting(coord_scheduler *self)
+{
+    return coord_queue_next(&self->queue) < self->queue.cells.count || self->suspects.count > 0;
+}
+
+uint64_t coord_scheduler_granted_ms(const coord_scheduler *self, uint64_t lease_id)
+{
+    const coord_lease *lease = find(self, lease_id);
+    return lease != NULL ? lease->granted_ms : 0;
 }
 
 uint32_t coord_scheduler_leases(const coord_scheduler *self)

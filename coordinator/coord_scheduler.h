@@ -70,6 +70,10 @@ FS_MUST_CHECK fs_status coord_scheduler_adopt(coord_scheduler *self, uint32_t wo
 FS_MUST_CHECK fs_status coord_scheduler_heartbeat(coord_scheduler *self, uint32_t worker,
                                                   const uint64_t *leases, size_t count,
                                                   uint64_t now_ms);
+/** A worker introduces itself again: of its leases only those named still stand.
+ * Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status coord_scheduler_keep(coord_scheduler *self, uint32_t worker,
+                                             const fs_lease *leases, size_t count);
 /** Results arrived, in whatever state their lease is; they are on their way to the store.
  * `cost_us` is their compute time, 0 if unknown. Errors: FS_EPROTO for trials that were never
  * opened, FS_ENOMEM. */
@@ -107,6 +111,10 @@ uint64_t coord_scheduler_remaining(const coord_scheduler *self);
 /** Writes the leases that a worker holds, expired ones included. @return how many. */
 uint32_t coord_scheduler_held(const coord_scheduler *self, uint32_t worker,
                               fs_lease out[FS_LEASES_PER_WORKER_MAX]);
+/** @return nonzero if trials wait that are nobody's. */
+int coord_scheduler_waiting(coord_scheduler *self);
+/** @return when a lease was granted, 0 if it is not known (any more). */
+uint64_t coord_scheduler_granted_ms(const coord_scheduler *self, uint64_t lease);
 /** @return leases of all workers. */
 uint32_t coord_scheduler_leases(const coord_scheduler *self);
 /** @return how often trials became available again after a lease ended or expired undone. */

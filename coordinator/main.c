@@ -3,6 +3,10 @@
 int main(int argc, char **argv)
 {
     static const fs_command *const commands[] = {
+        &cli_run,
+        &cli_serve,
+        &cli_worker,
+        &cli_stop,
         &cli_eval,
         &cli_tokenize,
         &cli_inspect,

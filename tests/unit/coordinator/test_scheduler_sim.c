@@ -32,7 +32,7 @@ enum {
     SILENT_MS = FS_LEASE_MS
 };
 
-static unsigned long schedule_count = 3000, first_seed = 1;
+static unsigned long schedule_count = 1500, first_seed = 1;
 
 typedef struct batch {
     uint64_t sequence, lease, cost_us;

@@ -1,0 +1,112 @@
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "cli.h"
+#include "clock.h"
+#include "coord_campaign.h"
+#include "coord_local.h"
+#include "coord_loop.h"
+#include "coord_until.h"
+#include "file.h"
+#include "limits.h"
+#include "log.h"
+
+typedef struct run_values {
+    const char *out;
+    const char *state_dir;
+    const char *until;
+    uint32_t workers;
+    uint32_t threads;
+    int json;
+    int no_report;
+    int brute_force;
+    int simulate;
+    double audit;
+} run_values;
+
+static const fs_option run_options[] = {
+    {"out", 'o', "DIR", FS_OPTION_TEXT, offsetof(run_values, out),
+     "folder of the results (default: flipsweep-NAME)", 0, 0},
+    {"workers", 'w', "N", FS_OPTION_U32, offsetof(run_values, workers),
+     "local worker processes (default: 1)", 1, COORD_LOCAL_MAX},
+    {"threads", 't', "T", FS_OPTION_U32, offsetof(run_values, threads),
+     "compute threads of each worker (default: the cores, shared out)", 1, FS_THREADS_MAX},
+    {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(run_values, until),
+     "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
+    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, json),
+     "print one JSON document at the end, as status --json", 0, 0},
+    {"no-report", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, no_report),
+     "write no report.html when the campaign is complete", 0, 0},
+    {"state-dir", 0, "DIR", FS_OPTION_TEXT, offsetof(run_values, state_dir),
+     "folder of the live store, on a local disk (default: the results')", 0, 0},
+    {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, brute_force),
+     "for checks: every trial runs the whole forward pass; must give the same results", 0, 0},
+    {"audit", 0, "SHARE", FS_OPTION_REAL, offsetof(run_values, audit),
+     "for checks: share of trials that are also run by brute force and must agree", 0, 1},
+    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, simulate),
+     "for tests of the orchestration: workers invent results, no models are needed", 0, 0},
+    {0},
+};
+
+/** Compute threads of each worker: all cores, shared out. */
+static uint32_t threads_each(const run_values *values, uint32_t workers)
+{
+    if (values->threads > 0) return values->threads;
+    uint32_t cores = (uint32_t)uv_available_parallelism();
+    return cores / workers > 0 ? cores / workers : 1;
+}
+
+static fs_status run_loop(const run_values *values, coord_campaign *campaign, uint64_t until_ms)
+{
+    char endpoint[FS_PATH_BYTES_MAX], temporary[FS_PATH_BYTES_MAX];
+    FS_TRY(coord_private_endpoint(campaign->state_dir, endpoint, temporary));
+    uint32_t workers = values->workers > 0 ? values->workers : 1;
+    coord_loop_options options = {
+        .plan = campaign->plan,
+        .campaign_text = fs_buf_text(&campaign->text),
+        .state_dir = campaign->state_dir,
+        .endpoint = endpoint,
+        .workers = workers,
+        .threads = threads_each(values, workers),
+        .brute_force = values->brute_force,
+        .simulate = values->simulate,
+        .audit = values->audit,
+        .until_ms = until_ms,
+    };
+    fs_status status = coord_loop_run(&options, &campaign->store);
+    coord_private_endpoint_remove(endpoint, temporary);
+    return status;
+}
+
+static fs_status run_run(const void *data, const fs_arguments *arguments)
+{
+    const run_values *values = data;
+    coord_campaign campaign;
+    uint64_t until_ms = 0;
+    if (values->until != NULL)
+        FS_TRY(coord_until_parse(values->until, fs_clock_wall_ms(), &until_ms));
+    FS_TRY(coord_campaign_open(&campaign, arguments->items[0], values->out, values->state_dir,
+                               values->simulate));
+    fs_info("%s: %zu cells, at most %" PRIu64 " trials; results in %s", campaign.campaign->name,
+            campaign.plan->cell_count, campaign.plan->trials, campaign.dir);
+    fs_status status = run_loop(values, &campaign, until_ms);
+    coord_campaign_close(&campaign);
+    return status;
+}
+
+const fs_command cli_run = {
+    .name = "run",
+    .summary = "Runs a campaign on this machine and writes its report; the same command resumes.",
+    .synopsis = "FILE",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = run_options,
+    .values_bytes = sizeof(run_values),
+    .details = "Ctrl-C once finishes what is leased, twice stops at once; both can be resumed.\n"
+               "Exit codes: 0 complete, 2 bad file, 3 stopped before the end, 4 refused, 130 "
+               "interrupted twice.\n",
+    .run = run_run,
+};

@@ -1,0 +1,98 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "clock.h"
+#include "coord_campaign.h"
+#include "coord_loop.h"
+#include "coord_until.h"
+#include "file.h"
+#include "log.h"
+
+typedef struct serve_values {
+    const char *bind;
+    const char *out;
+    const char *state_dir;
+    const char *until;
+    int simulate;
+} serve_values;
+
+static const fs_option serve_options[] = {
+    {"bind", 'b', "tcp://HOST:PORT", FS_OPTION_TEXT, offsetof(serve_values, bind),
+     "where workers connect; port * takes a free one (default: tcp://127.0.0.1:*)", 0, 0},
+    {"out", 'o', "DIR", FS_OPTION_TEXT, offsetof(serve_values, out),
+     "folder of the results (default: flipsweep-NAME)", 0, 0},
+    {"state-dir", 0, "DIR", FS_OPTION_TEXT, offsetof(serve_values, state_dir),
+     "folder of the live store, on a local disk (default: the results')", 0, 0},
+    {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(serve_values, until),
+     "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
+    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, simulate),
+     "for tests of the orchestration: workers invent results, no models are needed", 0, 0},
+    {0},
+};
+
+/** Prints where workers connect and leaves the access file, which is all that a worker needs. */
+static fs_status on_bound(void *data, const char *endpoint)
+{
+    const coord_campaign *campaign = data;
+    char path[FS_PATH_BYTES_MAX], hex[FS_HASH_HEX_BYTES];
+    fs_hash_hex(&campaign->plan->fingerprint, hex);
+    json_t *access = json_pack("{s:s, s:s, s:s}", "endpoint", endpoint, "campaign",
+                               campaign->campaign->name, "fingerprint", hex);
+    char *text = access != NULL ? json_dumps(access, JSON_INDENT(2)) : NULL;
+    json_decref(access);
+    if (text == NULL) return fs_fail(FS_ENOMEM, "no memory for the access file");
+    fs_status status = fs_path_join(path, campaign->dir, "access.json");
+    mode_t old = umask(0177);
+    if (status == FS_OK) status = fs_file_write_atomic(path, text, strlen(text));
+    umask(old);
+    free(text);
+    if (status != FS_OK) return status;
+    printf("%s\n", endpoint);
+    fflush(stdout);
+    fs_info("workers connect with: flipsweep worker --connect %s (or --access %s)", endpoint, path);
+    return FS_OK;
+}
+
+static fs_status run_serve(const void *data, const fs_arguments *arguments)
+{
+    const serve_values *values = data;
+    coord_campaign campaign;
+    uint64_t until_ms = 0;
+    if (values->until != NULL)
+        FS_TRY(coord_until_parse(values->until, fs_clock_wall_ms(), &until_ms));
+    FS_TRY(coord_campaign_open(&campaign, arguments->items[0], values->out, values->state_dir,
+                               values->simulate));
+    coord_loop_options options = {
+        .plan = campaign.plan,
+        .campaign_text = fs_buf_text(&campaign.text),
+        .state_dir = campaign.state_dir,
+        .endpoint = values->bind != NULL ? values->bind : "tcp://127.0.0.1:*",
+        .simulate = values->simulate,
+        .grace = 1,
+        .until_ms = until_ms,
+        .bound = on_bound,
+        .data = &campaign,
+    };
+    fs_status status = coord_loop_run(&options, &campaign.store);
+    if (status == FS_OK) fs_info("%s: the campaign is complete", campaign.dir);
+    coord_campaign_close(&campaign);
+    return status;
+}
+
+const fs_command cli_serve = {
+    .name = "serve",
+    .summary = "Coordinates a campaign for workers that connect over the network.",
+    .synopsis = "FILE",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = serve_options,
+    .values_bytes = sizeof(serve_values),
+    .details = "The same command resumes. Ctrl-C once finishes what is leased, twice stops at once."
+               "\nConnections are neither encrypted nor authenticated: bind to addresses that only "
+               "\nmachines you trust can reach.\n",
+    .run = run_serve,
+};
