@@ -10,6 +10,7 @@ int main(int argc, char **argv)
         &cli_eval,
         &cli_tokenize,
         &cli_inspect,
+        &cli_verify,
         NULL,
     };
     static const fs_program program = {

@@ -1,0 +1,266 @@
+#include "status.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_print.h"
+#include "hash.h"
+#include "summary.h"
+
+enum { WORKERS_SHOWN_MAX = 10000 }; /* of the attempts; workers come and go */
+
+/* Sets fields and remembers whether one failed, for want of memory. */
+typedef struct builder {
+    int failed;
+} builder;
+
+static void set(builder *b, json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) != 0) b->failed = 1;
+}
+
+static void set_count(builder *b, json_t *object, const char *key, uint64_t value)
+{
+    set(b, object, key, json_integer((json_int_t)value));
+}
+
+static void set_real(builder *b, json_t *object, const char *key, double value)
+{
+    set(b, object, key, cli_json_real(value));
+}
+
+static void set_rate(builder *b, json_t *object, const char *key, const summary_rate *rate)
+{
+    json_t *out = json_object();
+    set_real(b, out, "value", rate->value);
+    set_real(b, out, "low", rate->interval.low);
+    set_real(b, out, "high", rate->interval.high);
+    set(b, object, key, out);
+}
+
+/* Where the cell lies in the sweep. */
+static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell *cell)
+{
+    const fs_campaign *c = plan->campaign;
+    fs_buf guard = {0};
+    json_t *components = json_array();
+    set(b, out, "id", json_string(cell->id));
+    set(b, out, "sweep", json_string(c->sweeps[cell->sweep].name));
+    set(b, out, "arm", json_string(c->arms[cell->arm].name));
+    set_count(b, out, "pair", cell->pair);
+    set(b, out, "layer", cell->by_layer ? json_integer(cell->layer) : json_null());
+    for (int i = 0; i < FS_COMPONENT_COUNT; i++)
+        if ((cell->components >> i & 1) &&
+            json_array_append_new(components, json_string(fs_component_name((fs_component)i))) != 0)
+            b->failed = 1;
+    set(b, out, "components", components);
+    set(b, out, "amount", json_string(fs_amount_name(cell->amount.kind)));
+    set_real(b, out, "value", cell->amount.value);
+    set(b, out, "kind", json_string(fs_fault_kind_name(cell->kind)));
+    set(b, out, "bits", json_string(cell->bits != NULL ? cell->bits->name : "all"));
+    if (fs_guard_write(&cell->guard, &guard) != FS_OK) b->failed = 1;
+    set(b, out, "guard", json_string(fs_buf_text(&guard)));
+    fs_buf_free(&guard);
+}
+
+static void set_counts(builder *b, json_t *out, const summary_cell *cell)
+{
+    const fs_totals *t = &cell->totals;
+    set_count(b, out, "trials", cell->cell->trials);
+    set_count(b, out, "n", cell->n);
+    set(b, out, "complete", json_boolean(cell->complete));
+    set(b, out, "stopped", json_boolean(cell->stopped));
+    set(b, out, "provably_masked", json_boolean(cell->provably_masked));
+    set_count(b, out, "inputs", t->inputs);
+    set_count(b, out, "masked", t->masked);
+    set_count(b, out, "benign", t->benign);
+    set_count(b, out, "sdc", t->sdc);
+    set_count(b, out, "due", t->due);
+    for (int i = 0; i < FS_OUTCOME_COUNT; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "trials_%s", fs_outcome_name((fs_outcome)i));
+        for (char *p = key; *p != '\0'; p++)
+            if (*p == '-') *p = '_';
+        set_count(b, out, key, t->outcomes[i]);
+    }
+    set_count(b, out, "critical", t->critical);
+    set_count(b, out, "faults", t->faults);
+    set_count(b, out, "effective", t->effective);
+    set_count(b, out, "visible", t->visible);
+    set_count(b, out, "corrected", t->corrected);
+    set_count(b, out, "detected", t->detected);
+    set_count(b, out, "miscorrected", t->miscorrected);
+    set_count(b, out, "duplicates", t->duplicates);
+    set_count(b, out, "mismatches", t->mismatches);
+    set_count(b, out, "quarantined", t->quarantined);
+}
+
+static void set_estimates(builder *b, json_t *out, const summary_cell *cell)
+{
+    set_rate(b, out, "critical_rate", &cell->critical);
+    set_rate(b, out, "masked_trial_rate", &cell->masked_trials);
+    set_rate(b, out, "sdc_trial_rate", &cell->sdc_trials);
+    set_rate(b, out, "due_trial_rate", &cell->due_trials);
+    set_rate(b, out, "sdc_input_rate", &cell->sdc_inputs);
+    set_rate(b, out, "due_input_rate", &cell->due_inputs);
+    set_real(b, out, "metric_mean", cell->metric_mean);
+    set_real(b, out, "metric_low", cell->metric.low);
+    set_real(b, out, "metric_high", cell->metric.high);
+    set_real(b, out, "metric_median", cell->metric_median);
+    set_real(b, out, "metric_median_low", cell->metric_median_interval.low);
+    set_real(b, out, "metric_median_high", cell->metric_median_interval.high);
+    set_real(b, out, "metric_q05", cell->metric_q05);
+    set_real(b, out, "metric_q95", cell->metric_q95);
+    set_count(b, out, "metric_nonfinite", cell->metric_nonfinite);
+    set_real(b, out, "metric_golden", cell->metric_golden);
+}
+
+static json_t *cells_json(builder *b, const summary *s)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < s->plan->cell_count; i++) {
+        json_t *cell = json_object();
+        set_axes(b, cell, s->plan, s->cells[i].cell);
+        set_counts(b, cell, &s->cells[i]);
+        set_estimates(b, cell, &s->cells[i]);
+        if (json_array_append_new(list, cell) != 0) b->failed = 1;
+    }
+    return list;
+}
+
+/* Who brought results, from the attempts. */
+typedef struct worker {
+    char id[64], host[64];
+    uint64_t trials, duplicates, mismatches;
+    uint64_t first_ms, last_ms;
+} worker;
+
+typedef struct history {
+    worker *workers;
+    size_t count;
+    uint64_t trials, first_ms, last_ms;
+    int failed;
+} history;
+
+static worker *history_worker(history *h, const fs_attempt *attempt)
+{
+    /* Attempts of one worker come in runs: look at the latest first. */
+    for (size_t i = h->count; i > 0; i--)
+        if (strcmp(h->workers[i - 1].id, attempt->worker) == 0) return &h->workers[i - 1];
+    if (h->count == WORKERS_SHOWN_MAX) return NULL;
+    worker *grown = realloc(h->workers, (h->count + 1) * sizeof *grown);
+    if (grown == NULL) {
+        h->failed = 1;
+        return NULL;
+    }
+    h->workers = grown;
+    worker *added = &grown[h->count++];
+    *added = (worker){.first_ms = attempt->started_ms};
+    memcpy(added->id, attempt->worker, sizeof added->id);
+    memcpy(added->host, attempt->host, sizeof added->host);
+    return added;
+}
+
+static int take_attempt(void *data, const fs_attempt *attempt)
+{
+    history *h = data;
+    h->trials += attempt->accepted;
+    if (h->first_ms == 0 || attempt->started_ms < h->first_ms) h->first_ms = attempt->started_ms;
+    if (attempt->committed_ms > h->last_ms) h->last_ms = attempt->committed_ms;
+    worker *w = history_worker(h, attempt);
+    if (w == NULL) return h->failed;
+    w->trials += attempt->accepted;
+    w->duplicates += attempt->duplicates;
+    w->mismatches += attempt->mismatches;
+    if (attempt->started_ms < w->first_ms) w->first_ms = attempt->started_ms;
+    if (attempt->committed_ms > w->last_ms) w->last_ms = attempt->committed_ms;
+    return 0;
+}
+
+static json_t *workers_json(builder *b, const history *h)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < h->count; i++) {
+        const worker *w = &h->workers[i];
+        json_t *object = json_object();
+        set(b, object, "id", json_string(w->id));
+        set(b, object, "host", json_string(w->host));
+        set_count(b, object, "trials", w->trials);
+        set_count(b, object, "duplicates", w->duplicates);
+        set_count(b, object, "mismatches", w->mismatches);
+        set_count(b, object, "first_ms", w->first_ms);
+        set_count(b, object, "last_ms", w->last_ms);
+        if (json_array_append_new(list, object) != 0) b->failed = 1;
+    }
+    return list;
+}
+
+static json_t *intervals_json(void)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "trial_rates", "Clopper-Pearson, over trials",
+                     "input_rates", "cluster-robust by trial, Student's t", "metric_mean",
+                     "percentile bootstrap over trials with a finite metric", "metric_median",
+                     "order statistics over all trials");
+}
+
+static void set_head(builder *b, json_t *out, const summary *s, const history *h)
+{
+    const fs_plan *plan = s->plan;
+    char hex[FS_HASH_HEX_BYTES];
+    fs_hash_hex(&plan->fingerprint, hex);
+    double seconds = h->last_ms > h->first_ms ? (double)(h->last_ms - h->first_ms) / 1000 : 0;
+    int lm = plan->campaign->task.kind == FS_TASK_LM;
+    set(b, out, "campaign", json_string(plan->campaign->name));
+    set(b, out, "fingerprint", plan->has_fingerprint ? json_string(hex) : json_null());
+    set(b, out, "metric", json_string(lm ? "perplexity" : "accuracy"));
+    set(b, out, "state", json_string(s->complete ? "complete" : "incomplete"));
+    set_count(b, out, "trials_planned", s->trials_planned);
+    set_count(b, out, "trials_done", s->trials_done);
+    set_count(b, out, "duplicates", s->duplicates);
+    set_count(b, out, "mismatches", s->mismatches);
+    set_count(b, out, "quarantined", s->quarantined);
+    set_count(b, out, "retries", s->retries);
+    set_real(b, out, "rate_per_s", seconds > 0 ? (double)h->trials / seconds : 0);
+    set(b, out, "eta_s", s->complete ? json_integer(0) : json_null());
+    set_real(b, out, "confidence", SUMMARY_CONFIDENCE_PERCENT / 100.0);
+    set(b, out, "intervals", intervals_json());
+    set(b, out, "workers", workers_json(b, h));
+}
+
+/* What only the running coordinator knows; the cells stay the store's. */
+static void lay_over(builder *b, json_t *out, const json_t *live)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)live, key,
+                        value) if (strcmp(key, "cells") != 0 &&
+                                   json_object_set(out, key, value) != 0) b->failed = 1;
+    if (json_object_get(live, "state") == NULL) set(b, out, "state", json_string("running"));
+}
+
+fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, json_t **out)
+{
+    summary *s = NULL;
+    history h = {0};
+    builder b = {0};
+    json_t *root = NULL;
+    *out = NULL;
+    fs_status status = summary_new(&s, store, plan);
+    if (status == FS_OK) status = fs_store_each_attempt(store, take_attempt, &h);
+    if (status == FS_OK) {
+        root = json_object();
+        set_head(&b, root, s, &h);
+        if (live != NULL) lay_over(&b, root, live);
+        set(&b, root, "cells", cells_json(&b, s));
+        if (b.failed || h.failed) status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
+    }
+    if (status != FS_OK) {
+        json_decref(root);
+        root = NULL;
+    }
+    summary_destroy(&s);
+    free(h.workers);
+    *out = root;
+    return status;
+}

@@ -1,0 +1,38 @@
+/** A campaign's state as `status`, `run` and the report's readers see it: one JSON document with
+ * stable field names, and the same for a terminal.
+ *
+ * Everything comes from the store's summary; a running coordinator may lay what only it knows over
+ * it. Equal stores give equal cells, byte for byte. Source: `cli.md`.
+ * Thread rule: one thread at a time. */
+#ifndef STATUS_H
+#define STATUS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "plan.h"
+#include "store.h"
+
+/** Builds the document. `live` is NULL, or an object of the running coordinator whose fields
+ * replace the document's (`state`, `workers`, `rate_per_s`, `eta_s`, `retries`, ...), all but
+ * `cells`. The caller frees `*out` with json_decref.
+ *
+ * Fields: campaign, fingerprint, metric (its name), state (`running`, `complete`, `incomplete`),
+ * trials_planned, trials_done, duplicates, mismatches, quarantined, retries, rate_per_s, eta_s,
+ * confidence, intervals (which kind each is), workers[{id, host, trials, duplicates, mismatches,
+ * first_ms, last_ms}], cells[]. A cell has id, sweep, arm, pair, layer, components[], amount,
+ * value, kind, bits, guard, trials, n, complete, stopped, provably_masked, inputs, masked, benign,
+ * sdc, due (these five in inputs summed over trials), trials_masked ... trials_not_injected,
+ * critical,
+ * *_rate{value, low, high}, metric_mean, metric_low, metric_high, metric_median,
+ * metric_median_low, metric_median_high, metric_q05, metric_q95, metric_nonfinite, metric_golden,
+ * and the sums of the fault counters. A number that does not exist (NaN, Inf) is null.
+ * Errors: those of the store, FS_ENOMEM. */
+FS_MUST_CHECK fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live,
+                                    json_t **out);
+/** Prints the document for people: the state, then one line for each point of the sweep with the
+ * arms side by side (one line for each cell where there are more than three), then what the
+ * intervals are. */
+void status_print(FILE *out, const json_t *status);
+
+#endif
