@@ -1,4 +1,4 @@
-#include "status.h"
+#include "campaign_status.h"
 
 #include <math.h>
 #include <stdlib.h>

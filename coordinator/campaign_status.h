@@ -4,8 +4,8 @@
  * Everything comes from the store's summary; a running coordinator may lay what only it knows over
  * it. Equal stores give equal cells, byte for byte. Source: `cli.md`.
  * Thread rule: one thread at a time. */
-#ifndef STATUS_H
-#define STATUS_H
+#ifndef CAMPAIGN_STATUS_H
+#define CAMPAIGN_STATUS_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "status.h"
+#include "campaign_status.h"
 
 enum {
     ARMS_BESIDE_MAX = 3, /* more arms than this get a line each */
