@@ -131,7 +131,7 @@ static fs_status read_arm_model(const fs_yaml_at *at, void *target)
 static fs_status read_protection(const fs_yaml_at *at, void *target)
 {
     fs_arm *arm = ((arm_reading *)target)->arm;
-    char name[FS_NAME_BYTES_MAX];
+    char name[FS_NAME_BYTES_MAX] = "";
     const char *names[FS_PROTECT_MAX + 1];
     fs_protect protect;
     FS_TRY(fs_yaml_name(at, name));

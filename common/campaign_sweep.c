@@ -308,8 +308,11 @@ static fs_status read_guard(const fs_yaml_at *at, void *target)
         FS_TRY(fs_yaml_map(at, fields, NULL, &guard));
     } else {
         size_t choice;
+        const char *text;
+        FS_TRY(fs_yaml_text(at, &text));
+        if (strncmp(text, "threshold", strlen("threshold")) == 0)
+            return fs_yaml_fail(at, FS_ECONFIG, "a threshold is written {threshold: 10}");
         FS_TRY(fs_yaml_choice(at, words, &choice));
-        if (choice == 2) return fs_yaml_fail(at, FS_ECONFIG, "write the threshold without quotes");
         guard.kind = choice == 0 ? FS_GUARD_NONE : FS_GUARD_NONFINITE_ZERO;
     }
     for (size_t i = 0; i < sweep->guard_count; i++)
