@@ -73,15 +73,15 @@ static fs_status find_sites(expansion *e)
                            geometry->config.layers - 1);
     e->sites = malloc(count_max * sizeof *e->sites);
     if (e->sites == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
+    fs_component_set set = sweep->components & fs_geometry_components(geometry);
     if (sweep->by & FS_BY_COMPONENT) {
         for (int c = 0; c < FS_COMPONENT_COUNT; c++)
-            add_sites(e, geometry, sweep->components & (fs_component_set)1 << c);
+            add_sites(e, geometry, set & (fs_component_set)1 << c);
     } else if (sweep->by & FS_BY_GROUP) {
         for (int g = 0; g < FS_GROUP_COUNT; g++)
-            add_sites(e, geometry,
-                      sweep->components & fs_component_parse(fs_group_name((fs_group)g)));
+            add_sites(e, geometry, set & fs_component_parse(fs_group_name((fs_group)g)));
     } else {
-        add_sites(e, geometry, sweep->components);
+        add_sites(e, geometry, set);
     }
     if (e->site_count == 0)
         return fs_fail(FS_ECONFIG, "sweep %s: the selection holds no parameter of this model",

@@ -4,6 +4,7 @@ int main(int argc, char **argv)
 {
     static const fs_command *const commands[] = {
         &cli_run,
+        &cli_plan,
         &cli_serve,
         &cli_worker,
         &cli_stop,
