@@ -184,7 +184,7 @@ static json_t *workers_json(builder *b, const history *h)
     for (size_t i = 0; i < h->count; i++) {
         const worker *w = &h->workers[i];
         json_t *object = json_object();
-        set(b, object, "id", json_string(w->id));
+        set(b, object, "uuid", json_string(w->id));
         set(b, object, "host", json_string(w->host));
         set_count(b, object, "trials", w->trials);
         set_count(b, object, "duplicates", w->duplicates);
@@ -228,15 +228,25 @@ static void set_head(builder *b, json_t *out, const summary *s, const history *h
     set(b, out, "workers", workers_json(b, h));
 }
 
-/* What only the running coordinator knows; the cells stay the store's. */
+/* The store's count of trials fits its cells; the coordinator's may be ahead. */
+static int stays(const char *key)
+{
+    return strcmp(key, "cells") == 0 || strcmp(key, "trials_done") == 0;
+}
+
+/* What only the running coordinator knows. Its own word for what it does is kept as `phase`:
+ * `state` has three words only. */
 static void lay_over(builder *b, json_t *out, const json_t *live)
 {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)live, key,
-                        value) if (strcmp(key, "cells") != 0 &&
-                                   json_object_set(out, key, value) != 0) b->failed = 1;
-    if (json_object_get(live, "state") == NULL) set(b, out, "state", json_string("running"));
+                        value) if (!stays(key) && json_object_set(out, key, value) != 0) b->failed =
+        1;
+    const char *phase = json_string_value(json_object_get(live, "state"));
+    if (phase != NULL) set(b, out, "phase", json_string(phase));
+    if (phase == NULL || strcmp(phase, "complete") != 0)
+        set(b, out, "state", json_string("running"));
 }
 
 fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, json_t **out)

@@ -13,13 +13,13 @@
 #include "plan.h"
 #include "store.h"
 
-/** Builds the document. `live` is NULL, or an object of the running coordinator whose fields
- * replace the document's (`state`, `workers`, `rate_per_s`, `eta_s`, `retries`, ...), all but
- * `cells`. The caller frees `*out` with json_decref.
+/** Builds the document. `live` is NULL, or an object of the running coordinator (coord_live.h)
+ * whose fields replace the document's, all but `cells` and `trials_done`; its `state` becomes
+ * `phase`. The caller frees `*out` with json_decref.
  *
  * Fields: campaign, fingerprint, metric (its name), state (`running`, `complete`, `incomplete`),
  * trials_planned, trials_done, duplicates, mismatches, quarantined, retries, rate_per_s, eta_s,
- * confidence, intervals (which kind each is), workers[{id, host, trials, duplicates, mismatches,
+ * confidence, intervals (which kind each is), workers[{uuid, host, trials, duplicates, mismatches,
  * first_ms, last_ms}], cells[]. A cell has id, sweep, arm, pair, layer, components[], amount,
  * value, kind, bits, guard, trials, n, complete, stopped, provably_masked, inputs, masked, benign,
  * sdc, due (these five in inputs summed over trials), trials_masked ... trials_not_injected,

@@ -7,6 +7,7 @@ int main(int argc, char **argv)
         &cli_plan,
         &cli_serve,
         &cli_worker,
+        &cli_status,
         &cli_stop,
         &cli_eval,
         &cli_tokenize,

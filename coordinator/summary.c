@@ -104,8 +104,9 @@ static summary_rate trial_rate(uint64_t k, uint64_t n)
 static summary_rate input_rate(const uint32_t *k, size_t n, uint32_t inputs)
 {
     uint64_t sum = 0;
+    if (n == 0) return (summary_rate){(double)NAN, {0, 1}};
     for (size_t i = 0; i < n; i++) sum += k[i];
-    return (summary_rate){n == 0 ? (double)NAN : (double)sum / ((double)n * inputs),
+    return (summary_rate){(double)sum / ((double)n * inputs),
                           fs_cluster_rate(k, n, inputs, CONFIDENCE)};
 }
 
