@@ -22,6 +22,7 @@ int main(int argc, char **argv)
     static const fs_command *const commands[] = {
         &main_eval,
 
+        &main_inspect,
         &main_tokenize,
         NULL,
     };
