@@ -11,7 +11,7 @@ json_t *main_json_real(double value)
 fs_status main_json_print(json_t *root)
 {
     if (root == NULL) return fs_fail(FS_ENOMEM, "no memory for a JSON document");
-    int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    int failed = json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(17));
     json_decref(root);
     putchar('\n');
     return failed && !ferror(stdout) ? fs_fail(FS_ENOMEM, "no memory for a JSON document") : FS_OK;
