@@ -253,6 +253,7 @@ fs_status fs_options_help(const fs_option *options, fs_buf *out)
     fs_buf label = {0};
     size_t widest = 0;
     for (const fs_option *o = options; o->name != NULL && status == FS_OK; o++) {
+        if (o->help == NULL) continue;
         fs_buf_clear(&label);
         status = help_label(o, &label);
         if (label.size > widest && label.size <= HELP_COLUMN_MAX) widest = label.size;
@@ -260,6 +261,7 @@ fs_status fs_options_help(const fs_option *options, fs_buf *out)
     if (widest < strlen("  -h, --help")) widest = strlen("  -h, --help");
     for (const fs_option *o = options; status == FS_OK; o++) {
         const fs_option *shown = o->name == NULL ? &help : o;
+        if (shown->help == NULL) continue;
         fs_buf_clear(&label);
         status = help_label(shown, &label);
         /* A label too wide for the column stands on a line of its own. */

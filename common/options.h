@@ -45,7 +45,7 @@ typedef struct fs_option {
     const char *argument; /* "FILE", the choices, NULL for a flag */
     fs_option_kind kind;
     size_t offset;    /* of the value in the command's struct */
-    const char *help; /* one line; says the default */
+    const char *help; /* one line; says the default. NULL: hidden, for tests */
     double least;     /* numbers: smallest value allowed */
     double most;      /* numbers: largest value allowed, 0: no bound */
 } fs_option;

@@ -1,0 +1,116 @@
+/* flipsweep-worker: serves a coordinator, or runs named trials for replay and verify. */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+
+#include <cblas.h>
+
+#include "log.h"
+#include "program.h"
+#include "wk_loop.h"
+#include "wk_replay.h"
+
+enum { GOLDEN_MB = 1024, GOLDEN_MB_MAX = 1 << 20, SECONDS_MAX = 365 * 24 * 3600 };
+
+typedef struct worker_values {
+    const char *connect;
+    const char *models;
+    const char *replay;
+    const char *campaign;
+    uint32_t threads;
+    uint32_t golden_mb;
+    uint32_t idle_exit_s;
+    double audit;
+    int brute_force;
+    int parent_death;
+    int simulate;
+    uint64_t simulate_us;
+} worker_values;
+
+#define AT(member) offsetof(worker_values, member)
+
+static const fs_option worker_options[] = {
+    {"connect", 'c', "ENDPOINT", FS_OPTION_TEXT, AT(connect),
+     "the coordinator's address, tcp://HOST:PORT or ipc://PATH", 0, 0},
+    {"threads", 't', "N", FS_OPTION_U32, AT(threads),
+     "compute threads (default: one per core that this process may use)", 1, FS_THREADS_MAX},
+    {"models", 0, "DIR", FS_OPTION_TEXT, AT(models),
+     "folder in which models and data are looked for by name if the campaign's paths do not exist "
+     "here",
+     0, 0},
+    {"idle-exit", 0, "SECONDS", FS_OPTION_U32, AT(idle_exit_s),
+     "leave after so long without work and without a coordinator (default: wait for ever)", 1,
+     SECONDS_MAX},
+    {"golden-mb", 0, "N", FS_OPTION_U32, AT(golden_mb),
+     "memory for fault-free activations, in MiB (default: 1024)", 1, GOLDEN_MB_MAX},
+    {"audit", 0, "SHARE", FS_OPTION_REAL, AT(audit),
+     "share of trials that are also run by brute force and must agree (default: 0)", 0, 1},
+    {"parent-death", 0, NULL, FS_OPTION_FLAG, AT(parent_death),
+     "die with the process that started this one, and say less", 0, 0},
+    {"replay", 0, "FILE", FS_OPTION_TEXT, AT(replay),
+     "run the trials listed in FILE, one SWEEP/CELL/INDEX a line, and print them; no coordinator",
+     0, 0},
+    {"campaign", 0, "FILE", FS_OPTION_TEXT, AT(campaign), "the campaign of --replay", 0, 0},
+    {"brute-force", 0, NULL, FS_OPTION_FLAG, AT(brute_force), NULL, 0, 0},
+    {"simulate", 0, NULL, FS_OPTION_FLAG, AT(simulate), NULL, 0, 0},
+    {"simulate-us", 0, "MICROSECONDS", FS_OPTION_U64, AT(simulate_us), NULL, 0, 3600e6},
+    {0},
+};
+
+static uint32_t usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int count = CPU_COUNT(&set);
+    if (count < 1) return 1;
+    return count > FS_THREADS_MAX ? FS_THREADS_MAX : (uint32_t)count;
+}
+
+static fs_status run(const void *data, const fs_arguments *arguments)
+{
+    const worker_values *values = data;
+    if ((values->connect == NULL) == (values->replay == NULL)) {
+        return fs_fail(FS_EUSAGE, "give either --connect ENDPOINT or --replay FILE");
+    }
+    if ((values->replay == NULL) != (values->campaign == NULL)) {
+        return fs_fail(FS_EUSAGE, "--replay and --campaign go together");
+    }
+    /* A trial runs on one thread, and threads are ours to count. */
+    openblas_set_num_threads(1);
+    const uint32_t golden_mb = values->golden_mb > 0 ? values->golden_mb : GOLDEN_MB;
+    const wk_options executor = {.threads = values->threads > 0 ? values->threads : usable_cores(),
+                                 .brute_force = values->brute_force,
+                                 .audit = values->audit,
+                                 .golden_bytes_max = (uint64_t)golden_mb << 20};
+    if (values->replay != NULL) {
+        return wk_replay(values->campaign, values->replay, &executor, stdout);
+    }
+    if (values->parent_death) {
+        fs_log_init("flipsweep-worker", FS_LOG_WARN);
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fs_warn("cannot die with the parent process");
+    }
+    const wk_loop_options options = {.endpoint = values->connect,
+                                     .models = values->models,
+                                     .executor = executor,
+                                     .idle_exit_ms = (uint64_t)values->idle_exit_s * 1000,
+                                     .simulate = values->simulate,
+                                     .simulate_us = values->simulate_us};
+    return wk_loop_run(&options);
+}
+
+int main(int argc, char **argv)
+{
+    static const fs_command worker = {
+        .name = "flipsweep-worker",
+        .summary = "Runs trials for a coordinator.",
+        .synopsis = "",
+        .options = worker_options,
+        .values_bytes = sizeof(worker_values),
+        .details = "SIGTERM and Ctrl-C give back what has not started, finish what runs and leave "
+                   "with 0 once\nthat is acknowledged; Ctrl-C twice leaves at once; SIGUSR1 "
+                   "finishes what is leased first.\n",
+        .run = run,
+    };
+    return fs_command_main(&worker, argc, argv);
+}
