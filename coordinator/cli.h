@@ -23,4 +23,8 @@ extern const fs_command cli_eval;
 extern const fs_command cli_tokenize;
 extern const fs_command cli_inspect;
 
+/** Becomes `program`, which lies beside this one, with `argc` arguments. Returns on failure only:
+ * FS_ENOENT if it cannot be started. */
+fs_status cli_become(const char *program, int argc, char **arguments);
+
 #endif

@@ -9,9 +9,7 @@
 #include "file.h"
 #include "limits.h"
 
-/** Becomes `program`, which lies beside this one, with `argc` arguments. Returns on failure only.
- */
-static fs_status become(const char *program, int argc, char **arguments)
+fs_status cli_become(const char *program, int argc, char **arguments)
 {
     static char path[FS_PATH_BYTES_MAX];
     FS_TRY(fs_path_sibling(path, program));
@@ -27,20 +25,8 @@ static fs_status become(const char *program, int argc, char **arguments)
 
 static fs_status pass_to_model(int argc, char **argv)
 {
-    return become("flipsweep-model", argc, argv);
+    return cli_become("flipsweep-model", argc, argv);
 }
-
-static fs_status pass_to_worker(int argc, char **argv)
-{
-    return become("flipsweep-worker", argc > 0 ? argc - 1 : 0, argv + 1);
-}
-
-const fs_command cli_worker = {
-    .name = "worker",
-    .summary = "Serves a coordinator: runs trials on this machine.",
-    .synopsis = "",
-    .pass = pass_to_worker,
-};
 
 const fs_command cli_eval = {
     .name = "eval",
