@@ -55,18 +55,14 @@ void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, co
 
 static void activate(fs_activation activation, float *x, size_t n)
 {
-    switch (activation) {
-    case FS_ACT_GELU_ERF:
+    if (activation == FS_ACT_GELU_ERF) {
         nn_gelu_erf(x, n);
-        return;
-    case FS_ACT_GELU_TANH:
+    } else if (activation == FS_ACT_GELU_TANH) {
         nn_gelu_tanh(x, n);
-        return;
-    case FS_ACT_RELU:
+    } else {
+        FS_ASSERT(activation == FS_ACT_RELU);
         nn_relu(x, n);
-        return;
     }
-    FS_ASSERT(!"a known activation");
 }
 
 void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,

@@ -195,6 +195,32 @@ static void protect_block(nn_model *self, const fs_protect *protect, uint32_t *w
     }
 }
 
+/* Copies `count` values of a tensor from element `first` on to their places. Within a row of a
+ * torch Linear they lie a panel's width apart, within a panel's columns of a Conv1D side by side.
+ */
+static void place_values(nn_model *self, uint32_t tensor, uint64_t first, const float *values,
+                         size_t count)
+{
+    const nn_place *place = &self->places[tensor];
+    const size_t cols = self->geometry->tensors[tensor].cols;
+    if (place->k == 0) {
+        memcpy(self->image + place->first + first, values, count * sizeof *values);
+        return;
+    }
+    for (size_t done = 0, run; done < count; done += run) {
+        const size_t col = (first + done) % cols, left = cols - col;
+        float *out = self->image + nn__image_index(self, tensor, first + done);
+        const size_t whole = place->transposed ? cols : NN_PANEL - col % NN_PANEL;
+        run = whole < left ? whole : left;
+        if (run > count - done) run = count - done;
+        if (place->transposed) {
+            for (size_t i = 0; i < run; i++) out[i * NN_PANEL] = values[done + i];
+        } else {
+            memcpy(out, values + done, run * sizeof *out);
+        }
+    }
+}
+
 static void load_tensor(nn_model *self, uint32_t tensor, const fs_protect *protect)
 {
     union {
@@ -202,23 +228,15 @@ static void load_tensor(nn_model *self, uint32_t tensor, const fs_protect *prote
         uint32_t words[LOAD_BLOCK];
     } block;
     const fs_tensor *shape = &self->geometry->tensors[tensor];
-    const nn_place *place = &self->places[tensor];
     const uint64_t total = (uint64_t)shape->rows * shape->cols;
     for (uint64_t first = 0; first < total; first += LOAD_BLOCK) {
         size_t count = total - first < LOAD_BLOCK ? (size_t)(total - first) : LOAD_BLOCK;
-        fs_tensor_to_f32(block.values, place->source, first, count);
+        fs_tensor_to_f32(block.values, self->places[tensor].source, first, count);
         if (protect != NULL) {
             memset(block.words + count, 0, (LOAD_BLOCK - count) * sizeof *block.words);
             protect_block(self, protect, block.words, count);
         }
-        if (place->k == 0) {
-            memcpy(self->image + place->first + first, block.values, count * sizeof(float));
-            continue;
-        }
-        for (size_t i = 0; i < count; i++) {
-            memcpy(self->image + nn__image_index(self, tensor, first + i), block.values + i,
-                   sizeof(float));
-        }
+        place_values(self, tensor, first, block.values, count);
     }
 }
 

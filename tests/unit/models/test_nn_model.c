@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "nn_cpu.h"
 #include "nn_model.h"
 #include "oracle.h"
 #include "tiny_model.h"
@@ -328,6 +329,33 @@ static void last_layer(void **unused)
     }
 }
 
+/* Every instruction set that this processor has gives the same bits. */
+static void instruction_sets(void **unused)
+{
+    static const char *const names[] = {"avx2", "avx512"};
+    const char *usual = nn_kernel_name();
+    for (int i = 0; i < 3; i++) {
+        tiny_spec spec = spec_of(i);
+        spec.width = 44;
+        subject self;
+        test_text text;
+        size_t count;
+        make(&self, &spec);
+        write_text(&text, &spec);
+        assert_ok(nn_kernel_choose("portable"));
+        float *portable = run(self.view, &text.batch, &count);
+        for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
+            if (nn_kernel_choose(names[n]) != FS_OK) continue;
+            float *logits = run(self.view, &text.batch, &count);
+            assert_memory_equal(logits, portable, count * sizeof *logits);
+            free(logits);
+        }
+        free(portable);
+        unmake(&self);
+    }
+    assert_ok(nn_kernel_choose(usual));
+}
+
 static uint32_t bits_of(float value)
 {
     uint32_t bits;
@@ -384,6 +412,7 @@ int main(void)
                                        cmocka_unit_test(batch_composition),
                                        cmocka_unit_test(large_batches),
                                        cmocka_unit_test(last_layer),
+                                       cmocka_unit_test(instruction_sets),
                                        cmocka_unit_test(written_parameters)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <math.h>
+#include <pthread.h>
 
 #include "file.h"
 #include "nn_model.h"
@@ -22,7 +23,7 @@ static tiny_spec spec_of(int i)
     return spec;
 }
 
-enum { KINDS = 4 };
+enum { KINDS = 4, LOGITS_MAX = 6 * 45, ROUNDS = 40, THREADS = 3 };
 
 static nn_model *open_spec(const tiny_spec *spec, const fs_protect *protect, tiny_model **out_tiny)
 {
@@ -144,7 +145,7 @@ static void nonfinite_propagates(void **unused)
         assert_ok(nn_view_new(&view, model));
         for (uint32_t t = 0; t < nn_model_geometry(model)->tensor_count; t++) {
             for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
-                float logits[6 * 45];
+                float logits[LOGITS_MAX];
                 int spread = 0;
                 nn_view_set(view, t, 3 % nn_model_geometry(model)->tensors[t].cols, bad[k]);
                 size_t n = run(view, ids, 6, logits);
@@ -181,6 +182,69 @@ static void causality(void **unused)
     nn_view_destroy(&view);
     nn_model_close(&model);
     tiny_model_destroy(&tiny);
+}
+
+/* What one thread of several does with its own view of a shared model. */
+typedef struct labourer {
+    const nn_model *model;
+    uint64_t seed;
+    const float *golden;
+    size_t count;
+    unsigned wrong; /* rounds after which something was not as before */
+} labourer;
+
+static void *labour(void *argument)
+{
+    static const int32_t ids[6] = {0, 1, 2, 3, 4, 0};
+    labourer *self = argument;
+    const fs_geometry *geometry = nn_model_geometry(self->model);
+    nn_view *view;
+    if (nn_view_new(&view, self->model) != FS_OK) {
+        self->wrong = ROUNDS;
+        return NULL;
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        float logits[LOGITS_MAX];
+        uint32_t tensor = (uint32_t)(tiny_random(&self->seed) % geometry->tensor_count);
+        uint64_t element = tiny_random(&self->seed) % geometry->tensors[tensor].cols;
+        uint32_t old = nn_view_get(view, tensor, element);
+        nn_view_set(view, tensor, element, 0x7fc00000u);
+        run(view, ids, 6, logits);
+        nn_view_set(view, tensor, element, old);
+        run(view, ids, 6, logits);
+        self->wrong += memcmp(logits, self->golden, self->count * sizeof *logits) != 0;
+        self->wrong += nn_view_checksum(view) != nn_model_checksum(self->model);
+    }
+    nn_view_destroy(&view);
+    return NULL;
+}
+
+/* Threads with views of their own never meet. */
+static void threads(void **unused)
+{
+    static const int32_t ids[6] = {0, 1, 2, 3, 4, 0};
+    for (int i = 0; i < KINDS; i++) {
+        tiny_spec spec = spec_of(i);
+        tiny_model *tiny;
+        nn_view *view;
+        nn_model *model = open_spec(&spec, NULL, &tiny);
+        float golden[LOGITS_MAX];
+        labourer labourers[THREADS];
+        pthread_t handles[THREADS];
+        assert_ok(nn_view_new(&view, model));
+        size_t count = run(view, ids, 6, golden);
+        for (unsigned t = 0; t < THREADS; t++) {
+            labourers[t] = (labourer){model, t, golden, count, 0};
+            assert_int_equal(pthread_create(&handles[t], NULL, labour, &labourers[t]), 0);
+        }
+        for (unsigned t = 0; t < THREADS; t++) {
+            assert_int_equal(pthread_join(handles[t], NULL), 0);
+            assert_int_equal(labourers[t].wrong, 0);
+        }
+        nn_view_destroy(&view);
+        nn_model_close(&model);
+        tiny_model_destroy(&tiny);
+    }
 }
 
 /* Weights are read through the protections: EP clips to +-(2 - 2^-23), and says how often. */
@@ -362,6 +426,7 @@ int main(void)
                                        cmocka_unit_test(isolation),
                                        cmocka_unit_test(nonfinite_propagates),
                                        cmocka_unit_test(causality),
+                                       cmocka_unit_test(threads),
                                        cmocka_unit_test(protections),
                                        cmocka_unit_test(codewords),
                                        cmocka_unit_test(mismatches),
