@@ -13,6 +13,7 @@ enum { RERUN_MAX = 1000000 }; /* trials run again in one call */
 
 typedef struct verify_values {
     int json;
+    int dump;
     double rerun;
     uint32_t threads;
 } verify_values;
@@ -24,6 +25,8 @@ static const fs_option verify_options[] = {
      "run this share of the trials again and compare (default: 0)", 0, 1},
     {"threads", 't', "N", FS_OPTION_U32, offsetof(verify_values, threads),
      "compute threads for that (default: one per core)", 1, FS_THREADS_MAX},
+    {"dump", 0, NULL, FS_OPTION_FLAG, offsetof(verify_values, dump),
+     "print every trial's number and record in hexadecimal, in order, and nothing else", 0, 0},
     {0},
 };
 
@@ -151,10 +154,30 @@ static fs_status print(const report *r, const char *dir, int json)
     return FS_OK;
 }
 
+static int dump_trial(void *data, uint32_t cell, uint64_t trial, const fs_trial_record *record,
+                      const void *bytes, size_t size)
+{
+    const uint8_t *byte = bytes;
+    printf("%u/%llu ", cell, (unsigned long long)trial);
+    for (size_t i = 0; i < size; i++) printf("%02x", byte[i]);
+    putchar('\n');
+    return 0;
+}
+
+static fs_status dump(const char *dir)
+{
+    fs_store *store = NULL;
+    FS_TRY(fs_store_open(&store, dir, FS_STORE_READ, NULL, NULL));
+    fs_status status = fs_store_each_trial(store, UINT32_MAX, dump_trial, NULL);
+    fs_store_close(&store);
+    return status;
+}
+
 static fs_status run(const void *data, const fs_arguments *arguments)
 {
     const verify_values *values = data;
     const char *dir = arguments->items[0];
+    if (values->dump) return dump(dir);
     report r = {.trials = 0};
     fs_status status = check(dir, values, &r);
     if (status == FS_OK) status = print(&r, dir, values->json);

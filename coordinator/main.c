@@ -12,6 +12,7 @@ int main(int argc, char **argv)
         &cli_eval,
         &cli_tokenize,
         &cli_inspect,
+        &cli_replay,
         &cli_verify,
         NULL,
     };
