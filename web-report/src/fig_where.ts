@@ -1,0 +1,336 @@
+/** Figure 3: where do flips hurt? Layer x component maps on one shared log colour scale. */
+import type { Difference, Group, Report } from "./data";
+import type { Drawing } from "./card";
+import { measureRule } from "./fig_verdict";
+import * as fmt from "./format";
+import * as g from "./groups";
+import * as mk from "./marks";
+import { rove, s, tooltip } from "./dom";
+import { gainColour, heatScale, ink, type Heat } from "./scales";
+import { dark } from "./theme";
+
+export const WHERE_QUESTION = "Where do flips hurt?";
+export const WHERE_HOW =
+  "This needs a sweep that goes place by place: \u201cby: [layer, component]\u201d under its site in the campaign file.";
+
+/** What a map says about a place; three kinds that must never look alike are kinds of their own. */
+type Face =
+  | { kind: "notrun" }
+  | { kind: "zero"; high: number }
+  | { kind: "rate"; value: number }
+  | { kind: "equal" }
+  | { kind: "gain"; ratio: number; bound: boolean };
+
+interface Place {
+  group: Group | null;
+  face: Face;
+  words: string;
+  column: string;
+}
+interface Row {
+  label: string;
+  free: boolean; // places without a layer: each names itself
+  places: Place[];
+}
+interface Map_ {
+  title: string;
+  rows: Row[];
+}
+
+export function whereSweeps(report: Report): number[] {
+  return g.unique(report.groups.filter((x) => x.scope === "place").map((x) => x.sweep));
+}
+
+const SHORT: Record<string, string> = {
+  "attention.query": "query", "attention.key": "key", "attention.value": "value",
+  "attention.output": "attn out", "attention.norm": "attn norm", "mlp.up": "mlp up",
+  "mlp.down": "mlp down", "mlp.norm": "mlp norm", "embedding.token": "token",
+  "embedding.position": "position", "embedding.segment": "segment", "embedding.norm": "emb norm",
+  "final.norm": "final norm", "head.pooler": "pooler", "head.classifier": "classifier", "head.lm": "lm head",
+};
+const short = (place: string): string => SHORT[place] ?? place;
+const isOutput = (place: string): boolean => place.startsWith("head") || place.startsWith("final");
+
+function rateFace(x: Group | undefined): Face {
+  if (!x || x.n === 0) return { kind: "notrun" };
+  const r = x.rate[g.measure()];
+  return r.k === 0 ? { kind: "zero", high: r.high } : { kind: "rate", value: r.value };
+}
+
+function gainFace(base: Group | undefined, x: Group | undefined): Face {
+  if (!base || !x || base.n === 0 || x.n === 0) return { kind: "notrun" };
+  const m = g.measure();
+  switch (g.effect(x.difference[m])) {
+    case "fewer": {
+      const f = g.fewer(base.rate[m], x.rate[m]);
+      return { kind: "gain", ...f };
+    }
+    case "more":
+      return base.rate[m].k === 0
+        ? { kind: "gain", ratio: base.rate[m].high / x.rate[m].value, bound: true }
+        : { kind: "gain", ratio: base.rate[m].value / x.rate[m].value, bound: false };
+    case "none":
+      return { kind: "equal" };
+    default:
+      return { kind: "notrun" };
+  }
+}
+
+function differenceWords(d: Difference | null, level: number): string {
+  return d ? `difference ${fmt.points(d.value)} points (${level} % interval ${fmt.points(d.low)} to ${fmt.points(d.high)})` : "no comparison";
+}
+
+/** Rows from the output down to the embeddings, as the network is drawn: layer 0 low. */
+function layout(groups: Group[], make: (layer: number, place: string) => Place): Row[] {
+  const layers = g.unique(groups.map((x) => x.layer)).filter((l) => l >= 0).sort((a, b) => b - a);
+  const columns = g.unique(groups.filter((x) => x.layer >= 0).map((x) => x.place));
+  const free = g.unique(groups.filter((x) => x.layer < 0).map((x) => x.place));
+  const row = (label: string, places: string[]): Row => ({ label, free: true, places: places.map((p) => make(-1, p)) });
+  const out: Row[] = [];
+  const above = free.filter(isOutput);
+  const below = free.filter((p) => !isOutput(p));
+  if (above.length) out.push(row(layers.length ? "out" : "", above));
+  for (const layer of layers) {
+    out.push({ label: String(layer), free: false, places: columns.map((c) => make(layer, c)) });
+  }
+  if (below.length) out.push(row(layers.length ? "in" : "", below));
+  return out;
+}
+
+function placeName(layer: number, place: string): string {
+  return layer < 0 ? place : `layer ${layer}, ${place}`;
+}
+
+function mapOf(report: Report, groups: Group[], arm: number, all: Group[]): Map_ {
+  const name = g.armName(report, arm);
+  const own = new Map(groups.filter((x) => x.arm === arm).map((x) => [`${x.layer}/${x.place}`, x]));
+  const rows = layout(all, (layer, place) => {
+    const x = own.get(`${layer}/${place}`);
+    const words = `${name}, ${placeName(layer, place)}: ${x ? fmt.rateText(x.rate[g.measure()], x.n) : "not run"}`;
+    return { group: x ?? null, face: rateFace(x), words, column: short(place) };
+  });
+  return { title: `${name}: % ${fmt.MEASURE_SHORT[g.measure()]}`, rows };
+}
+
+function gainMap(report: Report, groups: Group[], base: number, arm: number): Map_ {
+  const key = (x: Group): string => `${x.layer}/${x.place}`;
+  const a = new Map(groups.filter((x) => x.arm === base).map((x) => [key(x), x]));
+  const b = new Map(groups.filter((x) => x.arm === arm).map((x) => [key(x), x]));
+  const rows = layout(groups, (layer, place) => {
+    const [xa, xb] = [a.get(`${layer}/${place}`), b.get(`${layer}/${place}`)];
+    const face = gainFace(xa, xb);
+    const what = face.kind === "gain"
+      ? face.ratio >= 1 ? `${face.bound ? "at least " : ""}${fmt.times(face.ratio)} fewer` : `${fmt.times(1 / face.ratio)} more`
+      : face.kind === "equal" ? "no measurable difference" : "not run in both arms";
+    const words = `${placeName(layer, place)}: ${what}; ${differenceWords(xb?.difference[g.measure()] ?? null, report.meta.confidence)}`;
+    return { group: xb ?? null, face, words, column: short(place) };
+  });
+  return { title: `${g.armName(report, arm)}: times fewer`, rows };
+}
+
+function faceText(face: Face, narrow: boolean): string {
+  switch (face.kind) {
+    case "notrun": return "";
+    case "zero": return "0";
+    case "equal": return "=";
+    case "rate": {
+      const p = face.value * 100;
+      return p < 0.1 ? "<.1" : p < 10 ? p.toFixed(narrow && p >= 1 ? 0 : 1) : p.toFixed(0);
+    }
+    case "gain": {
+      const v = face.ratio >= 1 ? face.ratio : 1 / face.ratio;
+      const n = v >= 1000 ? "1000+" : fmt.digits(v, v < 10 ? 2 : 2);
+      return `${face.bound && face.ratio >= 1 ? ">" : ""}${n}${narrow ? "" : "\u00d7"}`;
+    }
+  }
+}
+
+/** Ground and ink of a face. Grey "0", hatching and "=" each have their own. */
+function look(face: Face, heat: Heat): { fill: string; ink: string; name: string } {
+  switch (face.kind) {
+    case "notrun": return { fill: "url(#hatch-where)", ink: "", name: "notrun" };
+    case "zero": { const c = dark() ? "#39414b" : "#e3e7eb"; return { fill: c, ink: ink(c), name: "zero" }; }
+    case "equal": { const c = dark() ? "#14181d" : "#ffffff"; return { fill: c, ink: ink(c), name: "equal" }; }
+    case "rate": { const c = heat.colour(face.value); return { fill: c, ink: ink(c), name: "heat" }; }
+    case "gain": { const c = gainColour(face.ratio); return { fill: c, ink: ink(c), name: "heat" }; }
+  }
+}
+
+interface Box { x: number; y: number; w: number; h: number }
+
+function drawPlace(place: Place, box: Box, heat: Heat, named: boolean): SVGGElement {
+  const { fill, ink: colour, name } = look(place.face, heat);
+  const narrow = box.w < 30;
+  const node = s("g", { class: "place", role: "button", "aria-label": place.words },
+    s("rect", { x: box.x.toFixed(1), y: box.y.toFixed(1), width: (box.w - 2).toFixed(1), height: box.h - 2, rx: 2, class: name, fill }));
+  const words = faceText(place.face, narrow);
+  const middle = box.x + box.w / 2 - 1;
+  const ground = place.face.kind === "notrun" ? null : colour;
+  if (named) {
+    const room = Math.max(2, Math.floor(box.w / 6.2));
+    const label = place.column.length > room ? `${place.column.slice(0, room - 1)}.` : place.column;
+    const t = mk.text(middle, box.y + 13, label, "place-name", "middle");
+    if (ground) t.setAttribute("fill", ground); else t.classList.add("muted");
+    node.append(t);
+  }
+  if (words && box.w >= 14) {
+    const t = mk.text(middle, box.y + (named ? 28 : box.h / 2 + 3), words, narrow ? "place-value tight" : "place-value", "middle");
+    t.setAttribute("fill", ground ?? "");
+    node.append(t);
+  }
+  tooltip(node, place.words);
+  return node;
+}
+
+const GUTTER = 26;
+
+/** Draws one map; returns its height. */
+function drawMap(svg: SVGSVGElement, map: Map_, at: Box, heat: Heat, open: (x: Group) => void): number {
+  svg.append(mk.text(at.x + GUTTER, at.y + 12, map.title, "panel-title"));
+  const grid = s("g", { role: "group", "aria-label": `${map.title}; arrow keys move, Enter opens` });
+  const columns = map.rows.find((r) => !r.free)?.places ?? [];
+  const width = at.w - GUTTER;
+  const step = columns.length ? width / columns.length : width;
+  const slanted = columns.some((c) => mk.textWidth(c.column, 11) > step);
+  let y = at.y + 24;
+  if (columns.length) {
+    const room = slanted ? 52 : 16;
+    columns.forEach((c, i) => {
+      const x = at.x + GUTTER + (i + 0.5) * step;
+      const label = mk.text(x, y + room - 5, c.column, "tick", slanted ? "start" : "middle");
+      if (slanted) label.setAttribute("transform", `rotate(-50 ${x.toFixed(1)} ${y + room - 5})`);
+      svg.append(label);
+    });
+    y += room;
+  }
+  const marks: SVGGElement[] = [];
+  const groups: (Group | null)[] = [];
+  for (const row of map.rows) {
+    const h = row.free ? 36 : 24;
+    const per = row.free ? Math.min(row.places.length, Math.max(1, Math.floor(width / 54))) : row.places.length;
+    const w = width / per;
+    const lines = Math.ceil(row.places.length / per);
+    svg.append(mk.text(at.x + GUTTER - 6, y + (h * lines) / 2 + 3, row.label, "tick", "end"));
+    row.places.forEach((place, i) => {
+      const box = { x: at.x + GUTTER + (i % per) * w, y: y + Math.floor(i / per) * h, w, h };
+      const mark = drawPlace(place, box, heat, row.free);
+      grid.append(mark);
+      marks.push(mark);
+      groups.push(place.group);
+    });
+    y += h * lines + (row.free ? 3 : 0);
+  }
+  svg.append(grid);
+  rove(marks, columns.length || 1, (i) => groups[i] && open(groups[i]));
+  return y - at.y;
+}
+
+function drawKey(svg: SVGSVGElement, heat: Heat, x: number, y: number, width: number): number {
+  const w = Math.min(260, width - 10);
+  const n = 60;
+  for (let i = 0; i < n; i++) {
+    svg.append(s("rect", { x: (x + (i * w) / n).toFixed(2), y, width: (w / n + 0.6).toFixed(2), height: 10, fill: heat.colour(heat.low ** (1 - i / (n - 1))) }));
+  }
+  for (let e = Math.round(Math.log10(heat.low)); e <= 0; e++) {
+    const at = x + w * (1 - e / Math.log10(heat.low));
+    svg.append(mk.text(at, y + 24, fmt.percent(10 ** e), "tick", e === 0 ? "end" : at === x ? "start" : "middle"));
+  }
+  let at = x + w + 26;
+  let top = y;
+  if (at + 330 > x + width) { at = x; top = y + 38; }
+  const sample = (face: Face, words: string): void => {
+    const box = { x: at, y: top - 6, w: 26, h: 22 };
+    const node = drawPlace({ group: null, face, words, column: "" }, box, heat, false);
+    node.removeAttribute("role");
+    node.setAttribute("aria-hidden", "true");
+    svg.append(node, mk.text(at + 30, top + 9, words, "legend"));
+    at += 44 + mk.textWidth(words);
+    if (at + 110 > x + width) { at = x; top += 26; }
+  };
+  sample({ kind: "zero", high: 0 }, "none seen");
+  sample({ kind: "notrun" }, "not run");
+  sample({ kind: "equal" }, "no measurable difference");
+  return Math.max(top + 26, y + 32) - y;
+}
+
+function answer(report: Report, groups: Group[], base: number, arm: number | null): string {
+  const m = g.measure();
+  const run = groups.filter((x) => x.arm === base && x.n > 0);
+  if (run.length === 0) return `No place of this sweep has a trial yet.${g.unfinished(groups)}`;
+  const worst = run.reduce((a, b) => (b.rate[m].value > a.rate[m].value ? b : a));
+  const name = g.armName(report, base);
+  let text: string;
+  if (worst.rate[m].k === 0) {
+    const high = Math.max(...run.map((x) => x.rate[m].high));
+    text = `${name}: none seen in any of ${run.length} places; at most ${fmt.percent(high, 2)} in each.`;
+  } else {
+    const rival = run.filter((x) => x !== worst && x.rate[m].high >= worst.rate[m].low).length;
+    text = `Highest rate in ${name}: ${placeName(worst.layer, worst.place)} with ${fmt.percent(worst.rate[m].value)} ` +
+      `(${fmt.interval(worst.rate[m].low, worst.rate[m].high)})`;
+    text += rival > 0 ? `; the intervals of ${rival} other places overlap it.` : ".";
+  }
+  if (arm !== null) {
+    const other = groups.filter((x) => x.arm === arm && x.n > 0);
+    const better = other.filter((x) => g.effect(x.difference[m]) === "fewer").length;
+    const worse = other.filter((x) => g.effect(x.difference[m]) === "more").length;
+    const b = g.armName(report, arm);
+    text += better + worse === 0
+      ? ` With ${b} no measurable difference in any place.`
+      : ` With ${b} measurably fewer in ${better} of ${other.length} places${worse ? `, more in ${worse}` : ""}.`;
+  }
+  return text + g.unfinished(groups);
+}
+
+function table(report: Report, groups: Group[]): Drawing["table"] {
+  const m = g.measure();
+  const head = ["arm", "layer", "place", ...g.RATE_HEAD, "difference", "diff. low", "diff. high"];
+  const rows = groups.map((x) => {
+    const d = x.difference[m];
+    const span = d && x.n > 0 ? [fmt.points(d.value), fmt.points(d.low), fmt.points(d.high)] : ["", "", ""];
+    return [g.armName(report, x.arm), x.layer < 0 ? "none" : String(x.layer), x.place, ...g.rateFields(x, m), ...span];
+  });
+  return { head, rows };
+}
+
+export function drawWhere(report: Report, width: number, open: (x: Group) => void): Drawing {
+  const { meta } = report;
+  const all = report.groups.filter((x) => x.scope === "place");
+  const sweep = g.narrow(all, "w.sweep", "Sweep", (x) => meta.sweeps[x.sweep]!.name);
+  const index = sweep.groups[0]!.sweep;
+  const unit = meta.sweeps[index]!.amount_kind;
+  const amount = g.narrow(sweep.groups, "w.amount", "Faults", g.byAmount, (v) => fmt.amount(unit, Number(v)), g.usualAmount(report, index, sweep.groups));
+  const guard = g.narrow(amount.groups, "w.guard", "Read guard", g.byGuard);
+  const fault = g.narrow(guard.groups, "w.kind", "Kind", g.byKind);
+  const bits = g.narrow(fault.groups, "w.bits", "Bits", g.byBits, g.bitsLabel);
+  const groups = bits.groups;
+  const arms = g.unique(groups.map((x) => x.arm));
+  const base = arms.includes(meta.base_arm) ? meta.base_arm : arms[0]!;
+  const others = groups.filter((x) => x.arm !== base);
+  const pick = g.narrow(others, "w.arm", "Protection", (x) => g.armName(report, x.arm));
+  const arm = pick.groups[0]?.arm ?? null;
+  const shown = groups.filter((x) => x.arm === base || x.arm === arm);
+  const heat = heatScale(shown.filter((x) => x.n > 0).map((x) => x.rate[g.measure()].value));
+  const maps = [mapOf(report, groups, base, groups)];
+  if (arm !== null) maps.push(mapOf(report, groups, arm, groups), gainMap(report, shown, base, arm));
+  const svg = s("svg", { role: "group", "aria-label": `${WHERE_QUESTION} Maps of layers and components.` }, mk.hatch("hatch-where"));
+  const columns = Math.max(1, Math.min(maps.length, Math.floor(width / 300)));
+  const gap = 22;
+  const w = columns === 1 ? Math.min(width, 520) : (width - gap * (columns - 1)) / columns;
+  let y = 4;
+  for (let i = 0; i < maps.length; i += columns) {
+    const heights = maps.slice(i, i + columns).map((map, j) => drawMap(svg, map, { x: j * (w + gap), y, w, h: 0 }, heat, open));
+    y += Math.max(...heights) + 20;
+  }
+  y += drawKey(svg, heat, GUTTER, y, width - GUTTER) + 4;
+  svg.setAttribute("viewBox", `0 0 ${width} ${y}`);
+  svg.setAttribute("width", String(width));
+  return {
+    answer: answer(report, shown, base, arm),
+    controls: [sweep.control, amount.control, guard.control, fault.control, bits.control, pick.control],
+    plot: svg,
+    caption: `Each box is one place, ${fmt.amount(unit, Number(amount.value))} per trial; layer 0 at the bottom, what belongs to no layer below or above. ` +
+      `One log colour scale for all maps. ${g.intervalKind(report, shown)}. ${measureRule(report)}` +
+      (arm === null ? "" : " \u201c=\u201d: the interval of the difference includes none; \u201c>\u201d: none seen with protection, so at least this many times fewer."),
+    table: table(report, shown),
+  };
+}

@@ -1,0 +1,117 @@
+/** Numbers and words as people read them. */
+import { format } from "d3-format";
+import type { Measure, Meta, Rate, Sweep } from "./data";
+
+const group = format(",d");
+const MINUS = "\u2212";
+
+export function count(n: number): string {
+  return Number.isFinite(n) ? group(n) : "?";
+}
+
+export function compact(n: number): string {
+  return n < 1e5 ? count(n) : format(".3s")(n).replace("k", " k").replace("M", " M").replace("G", " G");
+}
+
+/** A number with `digits` significant digits, without a tail of zeros. */
+export function digits(v: number, n = 3): string {
+  if (Number.isNaN(v)) return "none";
+  if (!Number.isFinite(v)) return v > 0 ? "\u221e" : `${MINUS}\u221e`;
+  if (v === 0) return "0";
+  const a = Math.abs(v);
+  const text = a >= 1e6 || a < 1e-4 ? format(`.${n}~e`)(v).replace("e+", "e") : format(`,.${n}~r`)(v);
+  return text.replace(/-/g, MINUS);
+}
+
+export function percent(p: number, n = 3): string {
+  if (Number.isNaN(p)) return "none";
+  if (p > 0.9 && p < 1) return `${digits(Math.min(p, 0.99999) * 100, p > 0.999 ? 5 : n)} %`;
+  return `${digits(p * 100, n)} %`;
+}
+
+/** Signed percentage points. */
+export function points(d: number): string {
+  const text = digits(d * 100, Math.abs(d) >= 0.1 ? 3 : 2);
+  return d > 0 ? `+${text}` : text;
+}
+
+/** An accuracy is a percentage, a perplexity a number. */
+export function metric(meta: Meta, v: number): string {
+  return meta.task.metric === "accuracy" ? percent(v) : digits(v, 4);
+}
+
+export function times(v: number): string {
+  return `${digits(v, v < 10 ? 2 : 3)}\u00d7`;
+}
+
+export function interval(low: number, high: number): string {
+  return `${percent(low)} to ${percent(high)}`;
+}
+
+export function rateText(r: Rate, n: number): string {
+  if (n === 0) return "not run";
+  if (r.k === 0) return `none seen in ${count(n)}, at most ${percent(r.high, 2)}`;
+  return `${percent(r.value)} [${percent(r.low)}, ${percent(r.high)}]`;
+}
+
+export function amount(kind: Sweep["amount_kind"], v: number): string {
+  if (kind === "count") return v === 0 ? "no fault" : v === 1 ? "1 bit flip" : `${count(v)} bit flips`;
+  if (v === 0) return "no fault";
+  return kind === "rate" ? `faults in ${percent(v)} of the values` : `${digits(v)} faults per bit`;
+}
+
+export function amountShort(kind: Sweep["amount_kind"], v: number): string {
+  if (kind === "count") return v < 1e5 ? count(v) : digits(v, 2);
+  return kind === "rate" ? percent(v) : digits(v, 2);
+}
+
+export const AMOUNT_AXIS: Record<Sweep["amount_kind"], string> = {
+  count: "faults per trial",
+  rate: "share of values hit, one bit each",
+  ber: "bit error rate",
+};
+
+export const MEASURE_NOUN: Record<Measure, string> = {
+  critical: "critical trials",
+  sdc: "trials with a silently wrong answer",
+  due: "trials that end in NaN, Inf or a detection",
+};
+export const MEASURE_SHORT: Record<Measure, string> = {
+  critical: "critical",
+  sdc: "silently wrong (SDC)",
+  due: "detected or NaN (DUE)",
+};
+
+/** The campaign's own definition of a critical trial. */
+export function criticalRule(meta: Meta): string {
+  return meta.task.metric === "accuracy"
+    ? `accuracy at least ${digits(meta.critical.accuracy_drop * 100)} points below the fault-free run`
+    : `perplexity at least ${digits(meta.critical.perplexity_ratio)} times the fault-free run's`;
+}
+
+/** The paper's name for how a faulty value is read. */
+export function conventionOf(guard: string): string {
+  return guard === "none" ? "literal" : `sanitised (${guard})`;
+}
+
+export function when(ms: number | null): string {
+  return ms === null ? "unknown" : new Date(ms).toISOString().replace("T", " ").slice(0, 19) + " UTC";
+}
+
+export function duration(ms: number): string {
+  const t = Math.max(0, Math.round(ms / 1000));
+  if (t < 120) return `${t} s`;
+  if (t < 7200) return `${digits(t / 60, 3)} min`;
+  return `${digits(t / 3600, 3)} h`;
+}
+
+export function hex32(v: number): string {
+  return `0x${(v >>> 0).toString(16).padStart(8, "0")}`;
+}
+
+/** The fp32 value of a word's bits. */
+export function float32(bits: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, bits >>> 0);
+  return view.getFloat32(0);
+}

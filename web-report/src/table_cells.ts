@@ -1,0 +1,57 @@
+/** Every cell with its counts, rates and intervals. */
+import type { Report } from "./data";
+import { button, h } from "./dom";
+import { saveCsv, type Grid } from "./export";
+import * as fmt from "./format";
+import { armName } from "./groups";
+import * as state from "./state";
+
+const SHOWN = 50;
+
+function grid(report: Report): Grid {
+  const { meta } = report;
+  return {
+    head: ["cell", "arm", "trials", "planned", ...meta.outcomes, "critical", "critical rate", "low", "high", "metric", "low", "high"],
+    rows: report.cells.map((c) => {
+      const m = meta.task.metric === "perplexity" ? { mean: c.median.value, low: c.median.low, high: c.median.high } : c.metric;
+      const share = (v: number): string => (c.n ? fmt.percent(v) : "");
+      const metric = (v: number): string => (c.n ? fmt.metric(meta, v) : "");
+      return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned), ...c.outcomes.map(fmt.count),
+        fmt.count(c.critical.k), share(c.critical.value), share(c.critical.low), share(c.critical.high), metric(m.mean), metric(m.low), metric(m.high)];
+    }),
+  };
+}
+
+export function cellsCard(report: Report): HTMLElement {
+  const root = h("section", { class: "card wide", id: "cells", "aria-labelledby": "cells-title" });
+  const all = grid(report);
+  const body = h("tbody", {});
+  const add = (from: number): void => {
+    for (const c of report.cells.slice(from, from + SHOWN)) {
+      const [id, ...rest] = all.rows[c.index]!;
+      body.append(h("tr", {},
+        h("th", { scope: "row" }, button(id!, `Open cell ${id}`, () => state.set({ cell: c.id }), "link")),
+        ...rest.map((v) => h("td", {}, v))));
+    }
+  };
+  add(0);
+  const more = button("Show more", "Show more cells", () => {
+    add(body.children.length);
+    if (body.children.length >= report.cells.length) more.remove();
+  });
+  const open = report.cells.filter((c) => !c.complete).length;
+  const early = report.cells.filter((c) => c.stopped).length;
+  root.append(
+    h("header", {}, h("h2", { id: "cells-title" }, "What is the full table?"),
+      h("div", { class: "tools" }, button("CSV", "Save all cells as CSV", () => saveCsv("cells", all)))),
+    h("p", { class: "answer" },
+      `${fmt.count(report.cells.length)} cells; ${open ? `${fmt.count(open)} are unfinished` : "all are complete"}${early ? `; ${fmt.count(early)} stopped early by their rule` : ""}.`),
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All cells" },
+      h("table", {}, h("thead", {}, h("tr", {}, ...all.head.map((t) => h("th", { scope: "col" }, t)))), body)),
+    ...(report.cells.length > SHOWN ? [more] : []),
+    h("p", { class: "caption" },
+      `Rates: share of trials with ${report.meta.confidence} % Clopper-Pearson intervals. ` +
+      (report.meta.task.metric === "perplexity" ? "Metric: median perplexity with its order-statistic interval." : "Metric: mean accuracy with its bootstrap interval over trials.")),
+  );
+  return root;
+}
