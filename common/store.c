@@ -135,6 +135,11 @@ void fs_store_close(fs_store **self)
     *self = NULL;
 }
 
+const char *fs_store_dir(const fs_store *self)
+{
+    return self->dir;
+}
+
 static fs_status meta_append(fs_store *self, const char *name, fs_buf *out)
 {
     MDB_txn *txn;

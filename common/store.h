@@ -81,6 +81,8 @@ FS_MUST_CHECK fs_status fs_store_open(fs_store **out, const char *dir, fs_store_
                                       const fs_plan *plan, const char *campaign_text);
 void fs_store_close(fs_store **self);
 
+/** @return the folder as fs_store_open was given it; borrowed until the close. */
+const char *fs_store_dir(const fs_store *self);
 /** The effective campaign text that was stored; appended. */
 FS_MUST_CHECK fs_status fs_store_campaign(fs_store *self, fs_buf *out);
 /** The canonical identity text that was stored; appended. */

@@ -9,6 +9,7 @@ int main(int argc, char **argv)
         &cli_worker,
         &cli_status,
         &cli_stop,
+        &cli_report,
         &cli_eval,
         &cli_tokenize,
         &cli_inspect,

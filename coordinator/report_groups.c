@@ -1,0 +1,250 @@
+#include "report_groups.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { FLAVOURS = 4 };
+
+/* A cell with the key of its group, in the order of comparison: arms of one point are neighbours.
+ */
+typedef struct entry {
+    uint32_t sweep;
+    uint32_t kind;
+    uint32_t guard;
+    float threshold;
+    double amount;
+    uint32_t bits;
+    int layer;
+    uint32_t components;
+    uint32_t arm;
+    uint32_t cell;
+} entry;
+
+#define COMPARE(a, b)                                                                              \
+    do {                                                                                           \
+        if ((a) != (b)) return (a) < (b) ? -1 : 1;                                                 \
+    } while (0)
+
+static int compare_point(const entry *x, const entry *y)
+{
+    COMPARE(x->sweep, y->sweep);
+    COMPARE(x->kind, y->kind);
+    COMPARE(x->guard, y->guard);
+    COMPARE(x->threshold, y->threshold);
+    COMPARE(x->amount, y->amount);
+    COMPARE(x->bits, y->bits);
+    COMPARE(x->layer, y->layer);
+    COMPARE(x->components, y->components);
+    return 0;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    int point = compare_point(x, y);
+    if (point != 0) return point;
+    COMPARE(x->arm, y->arm);
+    COMPARE(x->cell, y->cell);
+    return 0;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+    const report_group *x = a, *y = b;
+    COMPARE(x->first, y->first);
+    COMPARE(x->by_place, y->by_place);
+    COMPARE(x->by_bits, y->by_bits);
+    return 0;
+}
+
+uint32_t report_base_arm(const fs_campaign *campaign)
+{
+    for (uint32_t i = 0; i < campaign->arm_count; i++) {
+        if (campaign->arms[i].protect_count == 0) return i;
+    }
+    return 0;
+}
+
+/* A mean over overlapping choices would count the shared bits twice. */
+static int bits_overlap(const fs_sweep *sweep)
+{
+    fs_bits seen = 0;
+    for (size_t i = 0; i < sweep->bits_count; i++) {
+        if ((seen & sweep->bits[i].bits) != 0) return 1;
+        seen |= sweep->bits[i].bits;
+    }
+    return 0;
+}
+
+/* Whether the sweep has a group of this flavour beyond those of plainer ones. */
+static int wanted(const fs_sweep *sweep, int by_bits, int by_place)
+{
+    if (by_place && sweep->by == 0) return 0;
+    if (by_bits) return sweep->bits_count > 1;
+    return !bits_overlap(sweep);
+}
+
+static entry entry_of(const summary *s, uint32_t index, int by_bits, int by_place)
+{
+    const fs_cell *cell = s->cells[index].cell;
+    return (entry){
+        .sweep = cell->sweep,
+        .kind = (uint32_t)cell->kind,
+        .guard = (uint32_t)cell->guard.kind,
+        .threshold = cell->guard.kind == FS_GUARD_THRESHOLD ? cell->guard.threshold : 0,
+        .amount = cell->amount.value,
+        .bits = by_bits ? cell->bits->bits : 0,
+        .layer = by_place ? cell->layer : -1,
+        .components = by_place ? cell->components : 0,
+        .arm = cell->arm,
+        .cell = index,
+    };
+}
+
+static uint64_t events(const summary_cell *cell, int measure)
+{
+    switch (measure) {
+    case REPORT_CRITICAL:
+        return cell->totals.critical;
+    case REPORT_SDC:
+        return cell->totals.outcomes[FS_OUTCOME_SDC];
+    default:
+        return cell->totals.outcomes[FS_OUTCOME_DUE];
+    }
+}
+
+static report_rate one_rate(const summary_cell *cell, int measure)
+{
+    const summary_rate *rates[] = {&cell->critical, &cell->sdc_trials, &cell->due_trials};
+    return (report_rate){events(cell, measure), cell->n > 0 ? rates[measure]->value : NAN,
+                         rates[measure]->interval};
+}
+
+static double sites(const fs_cell *cell)
+{
+    return (double)cell->space->values * cell->space->bit_count;
+}
+
+/* The weighted mean, and the squares of its distances to the cells' limits. */
+static report_rate mean_rate(const summary *s, const entry *entries, size_t count, int measure)
+{
+    double weight = 0, run = 0, sum = 0, below = 0, above = 0;
+    report_rate out = {0};
+    for (size_t i = 0; i < count; i++) {
+        const summary_cell *cell = &s->cells[entries[i].cell];
+        weight += sites(cell->cell);
+        if (cell->n == 0) continue;
+        run += sites(cell->cell);
+        sum += sites(cell->cell) * (double)events(cell, measure) / (double)cell->n;
+        out.k += events(cell, measure);
+    }
+    out.value = run > 0 ? sum / run : NAN;
+    for (size_t i = 0; i < count && run > 0; i++) {
+        const summary_cell *cell = &s->cells[entries[i].cell];
+        uint64_t k = events(cell, measure);
+        double w = sites(cell->cell) / weight;
+        double p = cell->n > 0 ? (double)k / (double)cell->n : out.value;
+        fs_interval own = fs_wilson(k, cell->n, SUMMARY_CONFIDENCE_PERCENT / 100.0);
+        below += w * w * (p - own.low) * (p - own.low);
+        above += w * w * (own.high - p) * (own.high - p);
+    }
+    out.interval.low = run > 0 && out.k > 0 ? fmax(0, out.value - sqrt(below)) : 0;
+    out.interval.high = run > 0 ? fmin(1, out.value + sqrt(above)) : 1;
+    return out;
+}
+
+summary_rate report_difference(const report_rate *a, const report_rate *b)
+{
+    double d = b->value - a->value;
+    double below = hypot(b->value - b->interval.low, a->interval.high - a->value);
+    double above = hypot(b->interval.high - b->value, a->value - a->interval.low);
+    return (summary_rate){d, {fmax(-1, d - below), fmin(1, d + above)}};
+}
+
+static report_group make_group(const summary *s, const entry *entries, size_t count, int by_bits,
+                               int by_place)
+{
+    report_group out = {.first = entries[0].cell,
+                        .cells = (uint32_t)count,
+                        .by_bits = by_bits,
+                        .by_place = by_place};
+    for (size_t i = 0; i < count; i++) {
+        out.n += s->cells[entries[i].cell].n;
+        out.planned += s->cells[entries[i].cell].cell->trials;
+    }
+    for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
+        out.rate[m] =
+            count == 1 ? one_rate(&s->cells[entries[0].cell], m) : mean_rate(s, entries, count, m);
+    }
+    return out;
+}
+
+/* Compares the groups of one point, which are neighbours, with that of the base arm. */
+static void compare_arms(const summary *s, report_group *groups, size_t count, uint32_t base_arm)
+{
+    const report_group *base = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (s->cells[groups[i].first].cell->arm == base_arm) base = &groups[i];
+    }
+    for (size_t i = 0; i < count && base != NULL; i++) {
+        report_group *g = &groups[i];
+        if (g == base || g->n == 0 || base->n == 0) continue;
+        g->has_difference = 1;
+        for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
+            g->difference[m] = report_difference(&base->rate[m], &g->rate[m]);
+        }
+    }
+}
+
+static void add_flavour(report_groups *self, const summary *s, entry *entries, int by_bits,
+                        int by_place)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < s->plan->cell_count; i++) {
+        const fs_sweep *sweep = &s->plan->campaign->sweeps[s->cells[i].cell->sweep];
+        if (wanted(sweep, by_bits, by_place)) entries[count++] = entry_of(s, i, by_bits, by_place);
+    }
+    qsort(entries, count, sizeof *entries, compare_entries);
+    uint32_t base_arm = report_base_arm(s->plan->campaign);
+    size_t point = self->count; /* the first group of the current point */
+    for (size_t i = 0; i < count;) {
+        size_t n = 1;
+        while (i + n < count && entries[i + n].arm == entries[i].arm &&
+               compare_point(&entries[i + n], &entries[i]) == 0)
+            n++;
+        self->items[self->count++] = make_group(s, &entries[i], n, by_bits, by_place);
+        i += n;
+        if (i == count || compare_point(&entries[i], &entries[i - 1]) != 0) {
+            compare_arms(s, &self->items[point], self->count - point, base_arm);
+            point = self->count;
+        }
+    }
+}
+
+fs_status report_groups_new(report_groups **out, const summary *s)
+{
+    size_t cells = s->plan->cell_count;
+    report_groups *self = calloc(1, sizeof *self);
+    entry *entries = malloc((cells + 1) * sizeof *entries);
+    if (self != NULL) self->items = calloc(FLAVOURS * cells + 1, sizeof *self->items);
+    if (self == NULL || entries == NULL || self->items == NULL) {
+        free(entries);
+        report_groups_destroy(&self);
+        return fs_fail(FS_ENOMEM, "no memory for the groups of %zu cells", cells);
+    }
+    for (int flavour = 0; flavour < FLAVOURS; flavour++) {
+        add_flavour(self, s, entries, flavour & 1, flavour >> 1);
+    }
+    qsort(self->items, self->count, sizeof *self->items, compare_groups);
+    free(entries);
+    *out = self;
+    return FS_OK;
+}
+
+void report_groups_destroy(report_groups **self)
+{
+    if (*self == NULL) return;
+    free((*self)->items);
+    free(*self);
+    *self = NULL;
+}

@@ -1,0 +1,76 @@
+#include "report_place.h"
+
+/* Components of the model: all of them, and those that lie in layers. */
+typedef struct held {
+    fs_component_set all;
+    fs_component_set layered;
+} held;
+
+static held held_of(const fs_geometry *geometry)
+{
+    held out = {0};
+    for (size_t i = 0; i < geometry->slice_count; i++) {
+        fs_component_set one = (fs_component_set)1 << geometry->slices[i].component;
+        out.all |= one;
+        if (geometry->slices[i].layer >= 0) out.layered |= one;
+    }
+    return out;
+}
+
+static fs_component_set group_set(fs_group group)
+{
+    fs_component_set out = 0;
+    for (int c = 0; c < FS_COMPONENT_COUNT; c++) {
+        if (fs_component_group((fs_component)c) == group) out |= (fs_component_set)1 << c;
+    }
+    return out;
+}
+
+static fs_status put(fs_buf *out, size_t start, const char *word)
+{
+    if (out->size > start) FS_TRY(fs_buf_puts(out, "+"));
+    return fs_buf_puts(out, word);
+}
+
+static fs_status write_set(fs_buf *out, const fs_geometry *geometry, fs_component_set set)
+{
+    const held model = held_of(geometry);
+    const size_t start = out->size;
+    if (set == model.all) return fs_buf_puts(out, "all");
+    for (int g = 0; g < FS_GROUP_COUNT; g++) {
+        const fs_component_set group = group_set((fs_group)g), own = set & group;
+        if (own == 0) continue;
+        if (own == (model.all & group) || own == (model.layered & group)) {
+            /* A group of one component is better known by the component. */
+            if ((own & (own - 1)) != 0) {
+                FS_TRY(put(out, start, fs_group_name((fs_group)g)));
+                continue;
+            }
+        }
+        for (int c = 0; c < FS_COMPONENT_COUNT; c++) {
+            if (own >> c & 1) FS_TRY(put(out, start, fs_component_name((fs_component)c)));
+        }
+    }
+    return FS_OK;
+}
+
+fs_status report_place_cell(fs_buf *out, const fs_cell *cell)
+{
+    const fs_fault_space *space = cell->space;
+    fs_component_set set = 0;
+    for (size_t i = 0; i < space->slice_count; i++) {
+        set |= (fs_component_set)1 << space->geometry->slices[space->slices[i]].component;
+    }
+    return write_set(out, space->geometry, set);
+}
+
+fs_status report_place_sweep(fs_buf *out, const fs_plan *plan, uint32_t sweep)
+{
+    const fs_sweep *s = &plan->campaign->sweeps[sweep];
+    const fs_geometry *geometry = plan->models[0].geometry;
+    FS_TRY(write_set(out, geometry, s->components & fs_geometry_components(geometry)));
+    for (size_t i = 0; i < s->layer_count; i++) {
+        FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? " of layers " : ", ", s->layers[i]));
+    }
+    return FS_OK;
+}
