@@ -63,8 +63,8 @@ static inline report_fixture *report_fixture_new(const char *name, uint64_t tria
     report_fixture__sweep(self);
     for (size_t i = 0; i < REPORT_CELLS; i++) report_fixture__cell(self, i);
     fixture_mkdir(self->dir);
-    fs_status status = fs_store_open(&self->store, self->dir, FS_STORE_CREATE, &self->base->plan,
-                                     fixture_text);
+    fs_status status =
+        fs_store_open(&self->store, self->dir, FS_STORE_CREATE, &self->base->plan, fixture_text);
     FS_ASSERT(status == FS_OK);
     return self;
 }
@@ -106,18 +106,24 @@ static inline void report_fixture_run(report_fixture *self, uint32_t cell, uint6
 /** Journal, goldens, attempts and one quarantined trial, with texts that try to break out. */
 static inline void report_fixture_journal(report_fixture *self, const char *text)
 {
-    const fs_store_golden golden = {.metric = 0.9, .loss = 0.3, .answers = FIXTURE_INPUTS,
-                                    .kernel = "portable", .host = "host"};
-    fs_attempt attempt = {.cell = 0, .last = 9, .accepted = 10, .started_ms = 1790000000000,
-                          .committed_ms = 1790000005000, .worker = "worker-1"};
+    const fs_store_golden golden = {.metric = 0.9,
+                                    .loss = 0.3,
+                                    .answers = FIXTURE_INPUTS,
+                                    .kernel = "portable",
+                                    .host = "host"};
+    fs_attempt attempt = {.cell = 0,
+                          .last = 9,
+                          .accepted = 10,
+                          .started_ms = 1790000000000,
+                          .committed_ms = 1790000005000,
+                          .worker = "worker-1"};
     snprintf(attempt.host, sizeof attempt.host, "%s", text);
     fs_status status = fs_store_begin(self->store);
     for (uint32_t v = 0; v < 2 && status == FS_OK; v++)
         status = fs_store_put_golden(self->store, v, &golden);
     if (status == FS_OK) status = fs_store_put_attempt(self->store, &attempt);
     if (status == FS_OK) status = fs_store_put_event(self->store, 1790000000000, "note", text);
-    if (status == FS_OK)
-        status = fs_store_put_quarantine(self->store, 0, REPORT_TRIALS - 1, text);
+    if (status == FS_OK) status = fs_store_put_quarantine(self->store, 0, REPORT_TRIALS - 1, text);
     if (status == FS_OK) status = fs_store_commit(self->store);
     FS_ASSERT(status == FS_OK);
 }

@@ -11,7 +11,8 @@
 
 #include "report_slots.h"
 
-static const char template[] = "A@@FS:TITLE@@B@@FS:TABLES@@C@@FS:META@@D@@FS:CELLS@@E@@FS:TRIALS@@F";
+static const char template[] =
+    "A@@FS:TITLE@@B@@FS:TABLES@@C@@FS:META@@D@@FS:CELLS@@E@@FS:TRIALS@@F";
 
 static fs_status fill(const char *text, const char *title, fs_buf *out)
 {
@@ -56,9 +57,8 @@ static void test_a_bad_template_is_refused(void **state)
 static void test_the_compiled_template_has_its_slots(void **state)
 {
     fs_buf out = {0}, slots[REPORT_SLOT_COUNT] = {{0}};
-    assert_int_equal(report_slots_fill(&out, (const char *)report_template, report_template_size,
-                                       slots),
-                     FS_OK);
+    assert_int_equal(
+        report_slots_fill(&out, (const char *)report_template, report_template_size, slots), FS_OK);
     assert_true(out.size > 20000 && out.size < 200000);
     assert_non_null(memmem(out.data, out.size, "default-src 'none'", 18));
     fs_buf_free(&out);
@@ -78,7 +78,9 @@ static void expect_packed(const void *data, size_t size)
     assert_int_equal(sodium_base642bin(gzip, packed.size, (const char *)packed.data, packed.size,
                                        NULL, &gzip_size, NULL, sodium_base64_VARIANT_ORIGINAL),
                      0);
-    z_stream z = {.next_in = gzip, .avail_in = (uInt)gzip_size, .next_out = (Bytef *)plain,
+    z_stream z = {.next_in = gzip,
+                  .avail_in = (uInt)gzip_size,
+                  .next_out = (Bytef *)plain,
                   .avail_out = (uInt)size + 1};
     assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
     assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
@@ -97,7 +99,8 @@ static void test_pack(void **state)
     uint64_t x = 1;
     expect_packed("x", 1);
     expect_packed("{}", 2);
-    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)((x = x * 6364136223846793005u + 1) >> 56);
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (unsigned char)((x = x * 6364136223846793005u + 1) >> 56);
     expect_packed(noise, sizeof noise);
     memset(noise, 'a', sizeof noise);
     expect_packed(noise, sizeof noise);

@@ -34,8 +34,8 @@ static void test_json_keeps_unicode_and_mends_what_is_none(void **state)
     expect_json("\xc3\xa9\xf0\x9f\x98\x80", 6, "\"\xc3\xa9\xf0\x9f\x98\x80\"");
     expect_json("\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", 9, "\"\\u2028\\u2029\xe2\x80\xaa\"");
     expect_json("\xff", 1, "\"\xef\xbf\xbd\"");
-    expect_json("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");     /* overlong */
-    expect_json("\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");     /* cut */
+    expect_json("\xc0\xaf", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");                 /* overlong */
+    expect_json("\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"");                 /* cut */
     expect_json("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""); /* surrogate */
 }
 
@@ -47,8 +47,8 @@ static void test_json_of_any_bytes_is_read_by_jansson(void **state)
         const char text[2] = {(char)(pair >> 8), (char)(pair & 0xff)};
         fs_buf_clear(&out);
         assert_int_equal(report_json_string(&out, text, 2), FS_OK);
-        json_t *read = json_loadb((const char *)out.data, out.size,
-                                  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        json_t *read =
+            json_loadb((const char *)out.data, out.size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         assert_non_null(read);
         json_decref(read);
         assert_null(memchr(out.data, '<', out.size));
@@ -62,9 +62,16 @@ static void test_json_numbers(void **state)
     static const struct {
         double value;
         const char *text;
-    } cases[] = {{0, "0"},       {-0.0, "0"},     {3, "3"},         {-17, "-17"},
-                 {0.5, "0.5"},   {1e300, "1e+300"}, {NAN, "null"},   {INFINITY, "null"},
-                 {1.0 / 3, "0.333333333"},        {1e14, "100000000000000"}};
+    } cases[] = {{0, "0"},
+                 {-0.0, "0"},
+                 {3, "3"},
+                 {-17, "-17"},
+                 {0.5, "0.5"},
+                 {1e300, "1e+300"},
+                 {NAN, "null"},
+                 {INFINITY, "null"},
+                 {1.0 / 3, "0.333333333"},
+                 {1e14, "100000000000000"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fs_buf out = {0};
         assert_int_equal(report_json_number(&out, cases[i].value), FS_OK);
