@@ -80,7 +80,7 @@ function rows(report: Report, groups: Group[], width: number, plot: Plot, top: n
   const classes = g.unique(groups.map((x) => x.bits));
   const arms = g.unique(groups.map((x) => x.arm));
   const tall = Math.max(40, arms.length * 20 + 14);
-  const left = Math.min(110, Math.max(...classes.map((c) => mk.textWidth(g.bitsLabel(c)) + 14)));
+  const left = Math.min(120, Math.max(...classes.map((c) => mk.textWidth(g.bitsLabel(c), 13) + 24)));
   const right = width - (width > 480 ? 150 : 14);
   const frame = { left, right, top: top + 6, bottom: top + 6 + tall * classes.length };
   const run = groups.filter((x) => x.n > 0);
@@ -160,7 +160,7 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
     answer: answer(report, groups, base),
     controls: [sweep.control, amount.control, guard.control, fault.control],
     plot: svg,
-    caption: `${fmt.amount(unit, Number(amount.value))} per trial in ${meta.sweeps[index]!.sites}, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
+    caption: `${fmt.sentenceCase(fmt.amount(unit, Number(amount.value)))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)} a trial, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
       `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}`,
     table: {
       head: ["arm", "bits", ...g.RATE_HEAD],

@@ -90,7 +90,7 @@ function band(series: Series, x: Axis, y: Axis): SVGElement | null {
 /** One panel; returns its marks in reading order. */
 function drawPanel(svg: SVGSVGElement, p: Panel, x: Axis, marks: SVGGElement[], points: Point[]): void {
   const { frame, y } = p;
-  svg.append(mk.text(frame.left - 44, frame.top - 12, p.title, "panel-title"));
+  svg.append(mk.text(frame.left - 44, frame.top - 17, p.title, "panel-title"));
   mk.yAxis(svg, frame, y, p.tick);
   for (const gold of p.golden) {
     const at = y.at(gold.value);
@@ -193,7 +193,7 @@ export function drawRates(report: Report, width: number, open: (x: Group) => voi
   const metrics = seriesOf(report, groups, (x) => metricPoint(report, x));
   const svg = s("svg", { role: "group", "aria-label": `${RATES_QUESTION} Lines by arm; arrow keys move between points.` });
   svg.append(mk.hatch("hatch-rates"));
-  const top = mk.legend(svg, rates, 4, width - 8) + 26;
+  const top = mk.legend(svg, rates, 4, width - 8) + 36;
   const wide = width >= 700 && metrics.length > 0;
   const tall = width < 420 ? 210 : 250;
   const half = wide ? (width - 30) / 2 : width;

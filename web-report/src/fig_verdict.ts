@@ -56,8 +56,8 @@ function none(group: Group, m: Measure): string {
 function where(report: Report, group: Group): string {
   const sweep = report.meta.sweeps[group.sweep]!;
   const bits = group.bits === "" ? "" : ` (${g.bitsLabel(group.bits)})`;
-  const mean = group.cells > 1 ? `, averaged over ${group.cells} places and bits by their size` : "";
-  return `${fmt.amount(sweep.amount_kind, group.amount)}${bits} in ${sweep.sites}${mean}`;
+  const mean = group.cells > 1 ? ` (mean over ${fmt.count(group.cells)} cells, weighted by their sites)` : "";
+  return `${fmt.amount(sweep.amount_kind, group.amount)}${bits} ${fmt.siteWords(sweep.amount_kind, sweep.sites)}${mean}`;
 }
 
 function one(report: Report, a: Group, m: Measure): string {
@@ -66,10 +66,10 @@ function one(report: Report, a: Group, m: Measure): string {
   if (a.n === 0) return "No trial of this point has finished yet.";
   if (a.amount === 0) {
     return a.rate[m].k === 0
-      ? `Without faults nothing happens to ${name}: of ${noun}, ${none(a, m)}.`
+      ? `Without faults no trial of ${name} is harmed: ${noun}, ${none(a, m)}.`
       : `Without any fault ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials are ${noun}: the set-up itself is not sound.`;
   }
-  if (a.rate[m].k === 0) return `With ${where(report, a)}, of ${noun} in ${name}: ${none(a, m)}.`;
+  if (a.rate[m].k === 0) return `With ${where(report, a)}, ${noun} in ${name}: ${none(a, m)}.`;
   return (
     `With ${where(report, a)}, ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials are ${noun} ` +
     `(${report.meta.confidence} % interval ${fmt.interval(a.rate[m].low, a.rate[m].high)}).`
@@ -143,7 +143,10 @@ function goldenTile(report: Report, a: Group, b: Group | null): HTMLElement {
   const name = meta.task.metric;
   const show = (v: number | null): string => (v === null ? "unknown" : fmt.metric(meta, v));
   if (!b) return tile(`Fault-free ${name}`, show(ga), g.armName(report, a.arm));
-  if (ga === null || gb === null) return tile(`Fault-free ${name}`, `${show(ga)} / ${show(gb)}`, "before and after protection");
+  if (ga === null || gb === null) {
+    const both = ga === null && gb === null ? "not run" : `${show(ga)} / ${show(gb)}`;
+    return tile(`Fault-free ${name}`, both, "without and with protection");
+  }
   const accuracy = name === "accuracy";
   const d = gb - ga;
   const change = d === 0 ? "unchanged" : accuracy ? `${fmt.points(d)} points` : `${d > 0 ? "+" : ""}${fmt.digits((d / ga) * 100, 2)} %`;
@@ -153,9 +156,10 @@ function goldenTile(report: Report, a: Group, b: Group | null): HTMLElement {
 function trialsTile(report: Report): HTMLElement {
   const p = report.meta.progress;
   const share = p.planned > 0 ? p.done / p.planned : 1;
-  const cut = p.complete && p.done < p.planned;
+  const early = report.cells.filter((c) => c.stopped).length;
+  const notes = [early ? `${fmt.plural(early, "cell")} stopped early by rule` : "", p.quarantined ? `${fmt.count(p.quarantined)} quarantined` : ""];
   const below = p.complete
-    ? cut ? `complete: stopped early, ${fmt.count(p.planned)} at most` : "complete"
+    ? ["complete", ...notes.filter((x) => x !== "")].join(", ")
     : `unfinished: ${fmt.percent(Math.min(share, 0.999), 2)} of ${fmt.compact(p.planned)} planned`;
   return tile("Trials", fmt.compact(p.done), below, p.complete ? "" : "warn");
 }
@@ -180,7 +184,7 @@ function conventionLine(report: Report, a: Group): string {
   const { meta } = report;
   const rule = measureRule(report);
   return (
-    `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a]).replace(/^[A-Z](?=[a-z])/, (c) => c.toLowerCase())}; ` +
+    `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}; ` +
     `differences add the two arms\u2019 intervals in squares (Newcombe), which leaves the pairing of faults unused. Arithmetic ${meta.convention}.`
   );
 }

@@ -170,16 +170,23 @@ function drawPlace(place: Place, box: Box, heat: Heat, named: boolean): SVGGElem
     const room = Math.max(2, Math.floor(box.w / 6.2));
     const label = place.column.length > room ? `${place.column.slice(0, room - 1)}.` : place.column;
     const t = mk.text(middle, box.y + 13, label, "place-name", "middle");
-    if (ground) t.setAttribute("fill", ground); else t.classList.add("muted");
+    if (ground) inked(t, ground);
+    else t.classList.add("muted");
     node.append(t);
   }
   if (words && box.w >= 14) {
     const t = mk.text(middle, box.y + (named ? 28 : box.h / 2 + 3), words, narrow ? "place-value tight" : "place-value", "middle");
-    t.setAttribute("fill", ground ?? "");
+    if (ground) inked(t, ground);
     node.append(t);
   }
   tooltip(node, place.words);
   return node;
+}
+
+/** Gives a text the ink that suits its ground, out of reach of the style sheet. */
+function inked(t: SVGTextElement, colour: string): void {
+  t.setAttribute("fill", colour);
+  t.classList.add("inked");
 }
 
 const GUTTER = 26;
@@ -328,8 +335,8 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     answer: answer(report, shown, base, arm),
     controls: [sweep.control, amount.control, guard.control, fault.control, bits.control, pick.control],
     plot: svg,
-    caption: `Each box is one place, ${fmt.amount(unit, Number(amount.value))} per trial; layer 0 at the bottom, what belongs to no layer below or above. ` +
-      `One log colour scale for all maps. ${g.intervalKind(report, shown)}. ${measureRule(report)}` +
+    caption: `Each box is one place, ${fmt.amount(unit, Number(amount.value))} a trial; layer 0 at the bottom, what belongs to no layer below or above. ` +
+      `One log colour scale for all maps. ${fmt.sentenceCase(g.intervalKind(report, shown))}. ${measureRule(report)}` +
       (arm === null ? "" : " \u201c=\u201d: the interval of the difference includes none; \u201c>\u201d: none seen with protection, so at least this many times fewer."),
     table: table(report, shown),
   };

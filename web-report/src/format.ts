@@ -65,6 +65,22 @@ export function amountShort(kind: Sweep["amount_kind"], v: number): string {
   return kind === "rate" ? percent(v) : digits(v, 2);
 }
 
+/** "of all parameters" after a share of values, "in the mlp" after a number of flips. */
+export function siteWords(kind: Sweep["amount_kind"], sites: string): string {
+  const where = sites === "all" ? "all parameters" : sites.replace(/\+/g, " and ");
+  return kind === "rate" ? `of ${where}` : `in ${where}`;
+}
+
+/** "1 trial is", "2 trials are": the noun's plural by an s. */
+export function plural(n: number, noun: string, verbs: [string, string] = ["", ""]): string {
+  const verb = n === 1 ? verbs[0] : verbs[1];
+  return `${count(n)} ${noun}${n === 1 ? "" : "s"}${verb ? ` ${verb}` : ""}`;
+}
+
+export function sentenceCase(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export const AMOUNT_AXIS: Record<Sweep["amount_kind"], string> = {
   count: "faults per trial",
   rate: "share of values hit, one bit each",

@@ -97,5 +97,5 @@ export function intervalKind(report: Report, groups: Group[]): string {
     `means over cells weighted by their number of sites, with ${level} stratified Wilson ` +
     "intervals (square-and-add)";
   if (many && one) return `${exact}; where cells are taken together, ${pooled}`;
-  return many ? pooled.charAt(0).toUpperCase() + pooled.slice(1) : exact;
+  return many ? pooled : exact;
 }

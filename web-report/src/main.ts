@@ -30,7 +30,7 @@ function header(report: Report): void {
     meta.models.map((m) => m.path.split("/").filter(Boolean).pop() ?? m.path).join(", "),
     meta.task.kind === "classification" ? "classification" : "language model",
     meta.task.examples ? `${fmt.count(meta.task.examples)} inputs` : "all inputs",
-    `${meta.layers} layers`,
+    fmt.plural(meta.layers, "layer"),
     meta.health.finished_ms === null ? "" : fmt.when(meta.health.finished_ms).slice(0, 10),
     meta.campaign.fingerprint ? `fingerprint ${meta.campaign.fingerprint.slice(0, 12)}` : "",
   ];

@@ -40,6 +40,7 @@ export function rateAxis(rates: number[], bounds: number[], bottom: number, top:
     const scale = scaleLog().domain([floor, 1]).range([bottom, top]).clamp(true);
     return { at: (v) => scale(Math.max(v, floor)), ticks: decades(floor, 1), log: true };
   }
+  if (rates.length === 0) bounds = [1];
   const most = Math.max(...rates, ...bounds.filter(Number.isFinite), 0);
   const high = most > 0.5 ? 1 : Math.min(1, Math.max(most * 1.1, 0.01));
   const scale = scaleLinear().domain([0, high]).nice(5).range([bottom, top]).clamp(true);

@@ -45,7 +45,7 @@ export function cellsCard(report: Report): HTMLElement {
     h("header", {}, h("h2", { id: "cells-title" }, "What is the full table?"),
       h("div", { class: "tools" }, button("CSV", "Save all cells as CSV", () => saveCsv("cells", all)))),
     h("p", { class: "answer" },
-      `${fmt.count(report.cells.length)} cells; ${open ? `${fmt.count(open)} are unfinished` : "all are complete"}${early ? `; ${fmt.count(early)} stopped early by their rule` : ""}.`),
+      `${fmt.plural(report.cells.length, "cell")}; ${open ? `${fmt.count(open)} unfinished` : "all complete"}${early ? `; ${fmt.count(early)} stopped early by their rule` : ""}.`),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All cells" },
       h("table", {}, h("thead", {}, h("tr", {}, ...all.head.map((t) => h("th", { scope: "col" }, t)))), body)),
     ...(report.cells.length > SHOWN ? [more] : []),

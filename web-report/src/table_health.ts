@@ -7,13 +7,13 @@ import * as fmt from "./format";
 function answer(report: Report): string {
   const p = report.meta.progress;
   const trouble: string[] = [];
-  if (p.mismatches) trouble.push(`${fmt.count(p.mismatches)} results differed from the stored ones`);
-  if (p.quarantined) trouble.push(`${fmt.count(p.quarantined)} trials are quarantined`);
+  if (p.mismatches) trouble.push(`${fmt.plural(p.mismatches, "result")} differed from what was stored`);
+  if (p.quarantined) trouble.push(fmt.plural(p.quarantined, "trial", ["is", "are"]) + " quarantined");
   const ends = ["timeout", "crash", "not-injected"].map((name) => {
     const i = report.meta.outcomes.indexOf(name);
     return [name, i < 0 ? 0 : report.cells.reduce((a, c) => a + (c.outcomes[i] ?? 0), 0)] as const;
   });
-  for (const [name, n] of ends) if (n) trouble.push(`${fmt.count(n)} trials ended in ${name}`);
+  for (const [name, n] of ends) if (n) trouble.push(`${fmt.plural(n, "trial")} ended in ${name}`);
   const done = `${fmt.count(p.done)} of ${fmt.count(p.planned)} planned trials are in`;
   if (trouble.length) return `Look at this: ${trouble.join("; ")}. ${done}.`;
   return `${p.complete ? "Yes" : "So far"}: ${done}, no result contradicted another, no trial was lost to a crash.`;
@@ -27,7 +27,7 @@ export function healthCard(report: Report): HTMLElement {
     fmt.count(w.mismatches), fmt.when(w.first_ms), fmt.duration(w.last_ms - w.first_ms),
   ]);
   const facts: [string, string][] = [
-    ["results", `${fmt.when(health.started_ms)} to ${fmt.when(health.finished_ms)}${span === null ? "" : `, ${fmt.duration(span)}`}`],
+    ["results", span === null ? "none yet" : `${fmt.when(health.started_ms)} to ${fmt.when(health.finished_ms)}, ${fmt.duration(span)}`],
     ["workers", fmt.count(health.workers_total)],
     ["leases given again", fmt.count(p.retries)],
     ["equal results received twice", `${fmt.count(p.duplicates)}, counted once`],
