@@ -2,11 +2,10 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cli_print.h"
+#include "coord_campaign.h"
 #include "file.h"
-#include "log.h"
 #include "report.h"
 
 typedef struct report_values {
@@ -22,36 +21,6 @@ static const fs_option report_options[] = {
     {0},
 };
 
-/* The plan of the stored campaign. Weights and data may have gone since, as a page needs none of
- * them; but if they are there and others, its provenance would be a lie. */
-static fs_status stored_plan(fs_store *store, fs_campaign **campaign, fs_plan **plan)
-{
-    fs_buf text = {0}, identity = {0}, difference = {0};
-    fs_hash stored;
-    fs_status status = fs_store_campaign(store, &text);
-    if (status == FS_OK) {
-        status = fs_campaign_parse(campaign, fs_buf_text(&text), text.size, "stored campaign");
-    }
-    if (status == FS_OK) status = fs_plan_new(plan, *campaign);
-    if (status == FS_OK) status = fs_store_fingerprint(store, &stored);
-    if (status == FS_OK && !(*plan)->has_fingerprint) {
-        fs_warn("the report names no hashes of models and data: %s", (*plan)->absent);
-    } else if (status == FS_OK && !fs_hash_equal(&stored, &(*plan)->fingerprint)) {
-        status = fs_store_identity(store, &identity);
-        if (status == FS_OK) {
-            status = fs_identity_difference((*plan)->identity, fs_buf_text(&identity), &difference);
-        }
-        if (status == FS_OK) {
-            status = fs_fail(FS_EREFUSED, "not the files that the campaign ran on: %s",
-                             fs_buf_text(&difference));
-        }
-    }
-    fs_buf_free(&text);
-    fs_buf_free(&identity);
-    fs_buf_free(&difference);
-    return status;
-}
-
 static fs_status print_result(const report_values *values, const char *path, size_t bytes)
 {
     if (!values->json) return printf("%s\n", path) < 0 ? fs_fail(FS_EIO, "stdout") : FS_OK;
@@ -62,7 +31,7 @@ static fs_status run_report(const void *data, const fs_arguments *arguments)
 {
     const report_values *values = data;
     const char *dir = arguments->items[0];
-    char path[FS_PATH_BYTES_MAX];
+    char path[FS_PATH_BYTES_MAX], state_dir[FS_PATH_BYTES_MAX];
     fs_store *store = NULL;
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
@@ -72,8 +41,9 @@ static fs_status run_report(const void *data, const fs_arguments *arguments)
     } else {
         FS_TRY(fs_path_join(path, dir, REPORT_FILE_NAME));
     }
-    fs_status status = fs_store_open(&store, dir, FS_STORE_READ, NULL, NULL);
-    if (status == FS_OK) status = stored_plan(store, &campaign, &plan);
+    FS_TRY(coord_state_dir(state_dir, dir));
+    fs_status status = fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL);
+    if (status == FS_OK) status = fs_store_plan(store, &campaign, &plan);
     if (status == FS_OK) status = report_write_sized(store, plan, path, &bytes);
     if (status == FS_OK) status = print_result(values, path, bytes);
     fs_plan_destroy(&plan);
