@@ -31,8 +31,9 @@ fs_status fs_outfile_commit(fs_outfile *self)
     if (self->file == NULL) return FS_OK;
     fs_status status = FS_OK;
     errno = 0;
-    /* An error of an earlier write is sticky, but its errno is gone: a full disk is asked again. */
     int broken = ferror(self->file), flushed = fflush(self->file) == 0;
+    /* The error of an earlier write is remembered, but not which: one more byte asks again. */
+    if (broken && flushed && write(fileno(self->file), "", 1) == 1) errno = EIO;
     if (broken || !flushed) status = fail(self->path, "write", errno != 0 ? errno : EIO);
     int whole = self->temporary[0] == '\0';
     if (status == FS_OK && !whole && fsync(fileno(self->file)) != 0)
