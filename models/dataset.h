@@ -16,14 +16,14 @@
 
 typedef struct dataset {
     fs_task_kind kind;
-    int32_t *ids;      /* [off[count]] */
-    uint32_t *off;     /* [count + 1] */
-    uint32_t count;    /* inputs: sentences or windows */
-    int32_t *labels;   /* [count], classification; NULL otherwise */
-    uint32_t *scored;  /* [count], language model: the last scored[i] tokens of window i are scored,
-                          each from the row before it; NULL otherwise */
-    uint64_t answers;  /* inputs, or scored tokens in all */
-    uint64_t words;    /* whitespace words of the text covered, for per-word perplexity */
+    int32_t *ids;     /* [off[count]] */
+    uint32_t *off;    /* [count + 1] */
+    uint32_t count;   /* inputs: sentences or windows */
+    int32_t *labels;  /* [count], classification; NULL otherwise */
+    uint32_t *scored; /* [count], language model: the last scored[i] tokens of window i are scored,
+                         each from the row before it; NULL otherwise */
+    uint64_t answers; /* inputs, or scored tokens in all */
+    uint64_t words;   /* whitespace words of the text covered, for per-word perplexity */
 } dataset;
 
 /** Reads task->data for the model's tokeniser and configuration.

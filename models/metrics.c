@@ -81,7 +81,10 @@ double metrics_deviation(const float *a, const float *b, size_t n)
 {
     double most = 0;
     for (size_t i = 0; i < n; i++) {
-        if (memcmp(&a[i], &b[i], sizeof a[i]) == 0) continue;
+        uint32_t a_bits, b_bits; /* equal NaNs are no deviation */
+        memcpy(&a_bits, &a[i], sizeof a_bits);
+        memcpy(&b_bits, &b[i], sizeof b_bits);
+        if (a_bits == b_bits) continue;
         if (!isfinite(a[i]) || !isfinite(b[i])) return (double)INFINITY;
         double difference = fabs((double)a[i] - (double)b[i]);
         if (difference > most) most = difference;
