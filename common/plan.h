@@ -79,7 +79,7 @@ FS_MUST_CHECK fs_status fs_plan_new(fs_plan **out, const fs_campaign *campaign);
 /** What a store keeps of the models and data of a plan. */
 typedef struct fs_plan_known {
     const fs_config *configs; /* [model_count] in the order of the plan's models */
-    const fs_hash *hashes;    /* [model_count] */
+    const fs_hash *hashes;    /* [model_count]; zero where weights were absent */
     size_t model_count;
     fs_hash data_hash;
 } fs_plan_known;

@@ -100,7 +100,7 @@ static fs_status add_model(fs_plan *self, const fs_arm *arm, const fs_plan_known
                        self->campaign->arms[0].name, arm->name, self->models[0].path, model->path);
     if (known != NULL) {
         model->hash = known->hashes[self->model_count - 1];
-        model->has_weights = 1;
+        model->has_weights = !fs_hash_equal(&model->hash, &(fs_hash){{0}});
         return FS_OK;
     }
     fs_status status = fs_model_hash(&model->hash, model->path);

@@ -190,24 +190,51 @@ static fs_status models_read(fs_store *self, known_models *out)
     return status;
 }
 
+/* A simulated campaign has no results of its models and says so in a last line; its fingerprint is
+ * not that of the models, so the stored one is taken over. */
+static int same_identity(const char *planned, const char *stored)
+{
+    static const char simulated[] = "simulated: yes\n";
+    size_t size = strlen(planned);
+    if (strncmp(planned, stored, size) != 0) return 0;
+    return stored[size] == '\0' || strcmp(stored + size, simulated) == 0;
+}
+
+/* The plan must be the one that was run; then it gets the stored fingerprint. */
+static fs_status settle_plan(fs_store *self, MDB_txn *txn, fs_plan *plan)
+{
+    const uint8_t *data;
+    size_t size;
+    fs_buf stored = {0};
+    fs_store_key key = fs_store__key_text(FS_STORE_KEY_FINGERPRINT);
+    FS_TRY(fs_store__get(self, txn, FS_DB_META, &key, &data, &size));
+    if (size != FS_HASH_BYTES)
+        return fs_fail(FS_ECORRUPT, "%s: the fingerprint has %zu bytes", self->dir, size);
+    fs_status status = stored_identity(self, txn, &stored);
+    int same = status == FS_OK && same_identity(plan->identity, fs_buf_text(&stored));
+    fs_buf_free(&stored);
+    FS_TRY(status);
+    if (!same)
+        return refuse(self, txn, plan, "this program plans the stored campaign otherwise",
+                      "use the version that ran it");
+    memcpy(plan->fingerprint.bytes, data, FS_HASH_BYTES);
+    return FS_OK;
+}
+
 static fs_status rebuild(fs_store *self, const fs_plan_known *known, fs_campaign **campaign,
                          fs_plan **plan)
 {
     fs_buf text = {0};
-    fs_hash stored;
+    MDB_txn *txn;
     fs_status status = fs_store_campaign(self, &text);
     if (status == FS_OK)
         status = fs_campaign_parse_stored(campaign, fs_buf_text(&text), text.size,
                                           "the stored campaign");
-    if (status == FS_OK) status = fs_plan_new_known(plan, *campaign, known);
-    if (status == FS_OK) status = fs_store_fingerprint(self, &stored);
     fs_buf_free(&text);
     FS_TRY(status);
-    if (fs_hash_equal(&stored, &(*plan)->fingerprint)) return FS_OK;
-    MDB_txn *txn;
+    FS_TRY(fs_plan_new_known(plan, *campaign, known));
     FS_TRY(fs_store__read_begin(self, &txn));
-    status = refuse(self, txn, *plan, "this program plans the stored campaign otherwise",
-                    "use the version that ran it");
+    status = settle_plan(self, txn, *plan);
     mdb_txn_abort(txn);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "campaign_status.h"
 #include "cli.h"
 #include "cli_print.h"
+#include "coord_campaign.h"
 #include "coord_control.h"
 
 enum {
@@ -47,8 +48,10 @@ static fs_status read_status(const char *dir, json_t **out)
     fs_store *store = NULL;
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
-    json_t *live = ask_coordinator(dir);
-    fs_status status = fs_store_open(&store, dir, FS_STORE_READ, NULL, NULL);
+    char state_dir[FS_PATH_BYTES_MAX];
+    FS_TRY(coord_state_dir(state_dir, dir));
+    json_t *live = ask_coordinator(state_dir);
+    fs_status status = fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL);
     if (status == FS_OK) status = fs_store_plan(store, &campaign, &plan);
     if (status == FS_OK) status = status_json(store, plan, live, out);
     json_decref(live);

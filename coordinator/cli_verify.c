@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "cli_print.h"
+#include "coord_campaign.h"
 #include "replay.h"
 #include "rng.h"
 #include "store.h"
@@ -111,7 +112,9 @@ static fs_status run_again(fs_store *store, const verify_values *values, report 
 static fs_status check(const char *dir, const verify_values *values, report *out)
 {
     fs_store *store = NULL;
-    fs_status status = fs_store_open(&store, dir, FS_STORE_READ, NULL, NULL);
+    char state_dir[FS_PATH_BYTES_MAX];
+    FS_TRY(coord_state_dir(state_dir, dir));
+    fs_status status = fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL);
     if (status == FS_OK)
         status = fs_store_verify(store, &out->problems, &out->checksum_errors, &out->totals_equal,
                                  &out->trials);

@@ -170,11 +170,57 @@ static void test_changed_weights_and_data_are_refused_by_name(void **state)
     fixture_rmdir(f.dir);
 }
 
+/* Orchestration can be tried without models; such a store must be readable too. */
+static void test_a_simulated_campaign_comes_back(void **state)
+{
+    fixture f;
+    fixture_mkdir(f.models);
+    fixture_mkdir(f.dir);
+    make_models(&f);
+    char path[256];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", f.models, i == 0 ? "a" : "b");
+        remove_file(path, "model.safetensors");
+    }
+    fs_campaign *campaign = NULL, *campaign2 = NULL;
+    fs_plan *plan = NULL, *plan2 = NULL;
+    fs_store *store = NULL;
+    fs_buf text = {0}, identity = {0};
+    read_plan(&f, &campaign, &plan, &text);
+    assert_false(plan->has_fingerprint);
+    assert_int_equal(fs_buf_printf(&identity, "%ssimulated: yes\n", plan->identity), FS_OK);
+    free(plan->identity);
+    plan->identity = strdup(fs_buf_text(&identity));
+    plan->has_fingerprint = 1;
+    fs_hash_bytes(&plan->fingerprint, "simulated", 9);
+    assert_int_equal(fs_store_open(&store, f.dir, FS_STORE_CREATE, plan, fs_buf_text(&text)),
+                     FS_OK);
+    fs_status status = fs_store_plan(store, &campaign2, &plan2);
+    if (status != FS_OK) print_message("%s\n", fs_status_detail());
+    assert_int_equal(status, FS_OK);
+    assert_true(fs_hash_equal(&plan->fingerprint, &plan2->fingerprint));
+    assert_int_equal(plan->cell_count, plan2->cell_count);
+    fs_plan_destroy(&plan2);
+    fs_campaign_destroy(&campaign2);
+    fs_plan_destroy(&plan);
+    fs_campaign_destroy(&campaign);
+    fs_store_close(&store);
+    fs_buf_free(&text);
+    fs_buf_free(&identity);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", f.models, i == 0 ? "a" : "b");
+        write_file(path, "model.safetensors", "");
+    }
+    remove_models(&f);
+    fixture_rmdir(f.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_plan_comes_back_without_its_models),
         cmocka_unit_test(test_changed_weights_and_data_are_refused_by_name),
+        cmocka_unit_test(test_a_simulated_campaign_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
