@@ -72,7 +72,7 @@ static json_t *outcome_json(const replay_result *result)
 {
     const fs_trial_record *r = &result->record;
     return json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
         fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical, "masked",
         (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc", (json_int_t)r->sdc, "due",
         (json_int_t)r->due, "answers", (json_int_t)r->answers, "answers_changed",

@@ -78,7 +78,7 @@ class BadModels(harness.Case):
             self.refused(victim.split("bert.")[-1])
         renamed = {("other" if n == victim else n): v for n, v in self.header.items()}
         write(self.weights, renamed, self.body)
-        self.refused(victim.split("bert.")[-1], "model.safetensors")
+        self.refused(victim.split("bert.")[-1], str(self.model))
         as_ints = dict(self.header)
         as_ints[victim] = {**as_ints[victim], "dtype": "I32"}
         write(self.weights, as_ints, self.body)
