@@ -13,7 +13,7 @@
 #include "nn_isa.h"
 
 enum {
-    QUERY_ROWS = 24, /* of one block of scores */
+    QUERY_ROWS = 36, /* most of one block of scores */
     SHARED_ROWS = 6  /* causal rows with a common chain */
 };
 
@@ -113,8 +113,10 @@ static void one_head(const head *h, nn_rows rows)
     const size_t end = rows == NN_ROWS_FIRST ? 1 : h->len;
     nn__ops()->pack_transposed(h->keys, h->k, h->stride, h->d_head, h->len);
     nn__pack(h->values, h->v, h->stride, h->len, h->d_head);
-    for (size_t row = first; row < end; row += QUERY_ROWS) {
-        const size_t count = end - row < QUERY_ROWS ? end - row : QUERY_ROWS;
+    const size_t blocks = (end - first + QUERY_ROWS - 1) / QUERY_ROWS;
+    const size_t high = (end - first + blocks - 1) / blocks; /* nearly equal ones */
+    for (size_t row = first; row < end; row += high) {
+        const size_t count = end - row < high ? end - row : high;
         attend(h, h->out + (row - first) * h->out_stride, row, count);
     }
 }

@@ -23,7 +23,12 @@ void nn__pack(float *packed, const float *source, size_t ld, size_t k, size_t n)
     for (size_t col = 0; col < n; col += NN_PANEL) {
         const size_t columns = n - col < NN_PANEL ? n - col : NN_PANEL;
         for (size_t row = 0; row < k; row++, packed += NN_PANEL) {
-            memcpy(packed, source + row * ld + col, columns * sizeof *packed);
+            const float *from = source + row * ld + col;
+            if (columns == NN_PANEL) {
+                memcpy(packed, from, NN_PANEL * sizeof *packed); /* two moves, no call */
+                continue;
+            }
+            memcpy(packed, from, columns * sizeof *packed);
             memset(packed + columns, 0, (NN_PANEL - columns) * sizeof *packed);
         }
     }
