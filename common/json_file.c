@@ -1,6 +1,7 @@
 #include "json_file.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "file.h"
 
@@ -31,6 +32,15 @@ fs_status fs_json_file_read(json_t **out, const char *path, size_t bytes_max)
     return status;
 }
 
+/* A string of at most 48 bytes, cut between characters: jansson gives valid UTF-8 only. */
+static const char *describe_string(const char *string, char out[64])
+{
+    size_t size = strlen(string), cut = size < 48 ? size : 48;
+    while (cut > 0 && (string[cut] & 0xc0) == 0x80) cut--;
+    snprintf(out, 64, "\"%.*s%s\"", (int)cut, string, cut < size ? "..." : "");
+    return out;
+}
+
 const char *fs_json_describe(const json_t *value, char out[64])
 {
     if (value == NULL) return "nothing";
@@ -52,8 +62,7 @@ const char *fs_json_describe(const json_t *value, char out[64])
         snprintf(out, 64, "%.9g", json_real_value(value));
         return out;
     case JSON_STRING:
-        snprintf(out, 64, "\"%.48s\"", json_string_value(value));
-        return out;
+        return describe_string(json_string_value(value), out);
     }
     return "something else";
 }

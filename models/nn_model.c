@@ -82,6 +82,14 @@ static const fs_tensor_view *find_tensor(const nn_model *self, const char *name)
     return found;
 }
 
+/* Writes the shape that a tensor must have. @return its rank. */
+static int wanted_shape(uint64_t out[2], const fs_tensor *wanted)
+{
+    out[0] = wanted->rank == 2 ? wanted->rows : wanted->cols;
+    out[1] = wanted->cols;
+    return wanted->rank == 2 ? 2 : 1;
+}
+
 static void describe_shape(char *out, size_t size, const uint64_t *shape, int rank)
 {
     size_t used = (size_t)snprintf(out, size, "[");
@@ -95,17 +103,16 @@ static void describe_shape(char *out, size_t size, const uint64_t *shape, int ra
 static fs_status check_tensor(const nn_model *self, const fs_tensor *wanted,
                               const fs_tensor_view *found)
 {
-    const uint64_t matrix[2] = {wanted->rows, wanted->cols}, vector[1] = {wanted->cols};
-    const uint64_t *shape = wanted->rank == 2 ? matrix : vector;
+    uint64_t shape[2];
+    const int rank = wanted_shape(shape, wanted);
     const char *path = fs_safetensors_path(self->weights, found);
     if (found->dtype != FS_F32 && found->dtype != FS_F16 && found->dtype != FS_BF16) {
         return fs_fail(FS_EFORMAT, "%s: tensor %s has dtype %s, expected F32, F16 or BF16", path,
                        found->name, found->dtype == FS_I64 ? "I64" : "of another kind");
     }
-    if (found->rank != wanted->rank ||
-        memcmp(found->shape, shape, (size_t)wanted->rank * sizeof *shape) != 0) {
+    if (found->rank != rank || memcmp(found->shape, shape, (size_t)rank * sizeof *shape) != 0) {
         char expected[64], actual[192];
-        describe_shape(expected, sizeof expected, shape, wanted->rank);
+        describe_shape(expected, sizeof expected, shape, rank);
         describe_shape(actual, sizeof actual, found->shape, found->rank);
         return fs_fail(FS_EFORMAT, "%s: tensor %s has shape %s, config.json makes it %s", path,
                        found->name, actual, expected);
@@ -136,9 +143,10 @@ static fs_status find_sources(nn_model *self, const char *dir)
         const fs_tensor *wanted = &geometry->tensors[i];
         const fs_tensor_view *found = find_tensor(self, wanted->name);
         if (found == NULL) {
-            const uint64_t shape[2] = {wanted->rows, wanted->cols};
+            uint64_t shape[2];
             char expected[64];
-            describe_shape(expected, sizeof expected, shape + (wanted->rank == 1), wanted->rank);
+            const int rank = wanted_shape(shape, wanted);
+            describe_shape(expected, sizeof expected, shape, rank);
             return fs_fail(FS_EFORMAT, "%s: the weights lack tensor %s of shape %s", dir,
                            wanted->name, expected);
         }

@@ -21,7 +21,8 @@ typedef struct nn_model nn_model;
 typedef struct nn_view nn_view;
 
 /** Loads a HuggingFace folder and reads every parameter through `protect` (NULL: plain).
- * F32, F16 and BF16 tensors; prefixes "bert." and "transformer." optional; old LayerNorm.gamma and
+ * A codeword is a run of consecutive elements of one tensor, the last of a tensor filled up with
+ * zeros. F32, F16 and BF16 tensors; prefixes "bert." and "transformer." optional; old LayerNorm.gamma and
  * beta; buffers that are no parameters are ignored.
  * Errors: as fs_config_read and fs_safetensors_open; FS_EFORMAT naming a missing tensor or a wrong
  * shape or dtype, with what was expected; FS_ENOMEM. */
