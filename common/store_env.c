@@ -238,8 +238,10 @@ fs_status fs_store__env_open(fs_store *self)
     FS_TRY(register_store(self));
     if (self->mode == FS_STORE_CREATE) FS_TRY(take_lock(self));
     FS_TRY(allocate_lock_map(self));
+    FS_TRY(fs_store__check_head(self));
     int existed = fs_file_exists(data);
     fs_status status = env_open_sizes(self);
+    if (status == FS_OK) status = fs_store__check_pages(self);
     /* Half of a first page would be taken for damage at the next attempt. */
     if (status == FS_ENOSPC && !existed && self->mode == FS_STORE_CREATE) unlink(data);
     return status;

@@ -156,6 +156,12 @@ void fs_store__set_map_bytes(size_t bytes);
 /** @return the database's name, for messages. */
 const char *fs_store__db_name(fs_store_db db);
 
+/** Checks the two first pages, which LMDB reads when it opens the store. A file that is not there
+ * or empty is fine. Errors: FS_ECORRUPT naming the page. */
+FS_MUST_CHECK fs_status fs_store__check_head(const fs_store *self);
+/** Walks every page of the open store's newest snapshot without LMDB. Errors: FS_ECORRUPT. */
+FS_MUST_CHECK fs_status fs_store__check_pages(fs_store *self);
+
 /** Writes and compares what a store says about its campaign. */
 FS_MUST_CHECK fs_status fs_store__plan_write(fs_store *self, MDB_txn *txn, const fs_plan *plan,
                                              const char *campaign_text);
