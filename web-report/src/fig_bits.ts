@@ -160,7 +160,7 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
     answer: answer(report, groups, base),
     controls: [sweep.control, amount.control, guard.control, fault.control],
     plot: svg,
-    caption: `${fmt.sentenceCase(fmt.amount(unit, Number(amount.value)))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)} a trial, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
+    caption: `Each trial: ${fmt.amount(unit, Number(amount.value))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)}, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
       `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}`,
     table: {
       head: ["arm", "bits", ...g.RATE_HEAD],

@@ -67,11 +67,11 @@ function one(report: Report, a: Group, m: Measure): string {
   if (a.amount === 0) {
     return a.rate[m].k === 0
       ? `Without faults no trial of ${name} is harmed: ${noun}, ${none(a, m)}.`
-      : `Without any fault ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials are ${noun}: the set-up itself is not sound.`;
+      : `Without any fault ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials ${fmt.MEASURE_VERB[m]}: the set-up itself is not sound.`;
   }
   if (a.rate[m].k === 0) return `With ${where(report, a)}, ${noun} in ${name}: ${none(a, m)}.`;
   return (
-    `With ${where(report, a)}, ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials are ${noun} ` +
+    `With ${where(report, a)}, ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials ${fmt.MEASURE_VERB[m]} ` +
     `(${report.meta.confidence} % interval ${fmt.interval(a.rate[m].low, a.rate[m].high)}).`
   );
 }

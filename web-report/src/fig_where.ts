@@ -196,9 +196,9 @@ function drawMap(svg: SVGSVGElement, map: Map_, at: Box, heat: Heat, open: (x: G
   svg.append(mk.text(at.x + GUTTER, at.y + 12, map.title, "panel-title"));
   const grid = s("g", { role: "group", "aria-label": `${map.title}; arrow keys move, Enter opens` });
   const columns = map.rows.find((r) => !r.free)?.places ?? [];
-  const width = at.w - GUTTER;
+  const slanted = columns.some((c) => mk.textWidth(c.column, 11) > (at.w - GUTTER) / columns.length);
+  const width = at.w - GUTTER - (slanted ? 14 : 0); // room for the last slanted name
   const step = columns.length ? width / columns.length : width;
-  const slanted = columns.some((c) => mk.textWidth(c.column, 11) > step);
   let y = at.y + 24;
   if (columns.length) {
     const room = slanted ? 52 : 16;
@@ -335,7 +335,7 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     answer: answer(report, shown, base, arm),
     controls: [sweep.control, amount.control, guard.control, fault.control, bits.control, pick.control],
     plot: svg,
-    caption: `Each box is one place, ${fmt.amount(unit, Number(amount.value))} a trial; layer 0 at the bottom, what belongs to no layer below or above. ` +
+    caption: `Each box is one place; each trial: ${fmt.amount(unit, Number(amount.value))} there. Layer 0 is at the bottom; what belongs to no layer lies below or above. ` +
       `One log colour scale for all maps. ${fmt.sentenceCase(g.intervalKind(report, shown))}. ${measureRule(report)}` +
       (arm === null ? "" : " \u201c=\u201d: the interval of the difference includes none; \u201c>\u201d: none seen with protection, so at least this many times fewer."),
     table: table(report, shown),

@@ -65,9 +65,14 @@ export function amountShort(kind: Sweep["amount_kind"], v: number): string {
   return kind === "rate" ? percent(v) : digits(v, 2);
 }
 
+/** "a", "a and b", "a, b and c". */
+export function enumerate(words: string[]): string {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
+}
+
 /** "of all parameters" after a share of values, "in the mlp" after a number of flips. */
 export function siteWords(kind: Sweep["amount_kind"], sites: string): string {
-  const where = sites === "all" ? "all parameters" : sites.replace(/\+/g, " and ");
+  const where = sites === "all" ? "all parameters" : enumerate(sites.split("+"));
   return kind === "rate" ? `of ${where}` : `in ${where}`;
 }
 
@@ -91,6 +96,12 @@ export const MEASURE_NOUN: Record<Measure, string> = {
   critical: "critical trials",
   sdc: "trials with a silently wrong answer",
   due: "trials that end in NaN, Inf or a detection",
+};
+/** How a trial is said to be one of those. */
+export const MEASURE_VERB: Record<Measure, string> = {
+  critical: "are critical",
+  sdc: "have a silently wrong answer",
+  due: "end in NaN, Inf or a detection",
 };
 export const MEASURE_SHORT: Record<Measure, string> = {
   critical: "critical",

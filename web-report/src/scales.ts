@@ -31,6 +31,12 @@ function decades(low: number, high: number): number[] {
   return out;
 }
 
+/** Every second, third ... of what is too many to label. */
+function thin(ticks: number[]): number[] {
+  const step = Math.ceil(ticks.length / 8);
+  return ticks.filter((_, i) => i % step === 0);
+}
+
 /** Shares from 0 to 1, bottom to top: logarithmic where a seen rate is below 2 %. */
 export function rateAxis(rates: number[], bounds: number[], bottom: number, top: number): Axis {
   const seen = rates.filter((v) => v > 0);
@@ -38,7 +44,7 @@ export function rateAxis(rates: number[], bounds: number[], bottom: number, top:
   if (seen.length > 0 && least < 0.02) {
     const floor = 10 ** Math.floor(Math.log10(least / 1.5));
     const scale = scaleLog().domain([floor, 1]).range([bottom, top]).clamp(true);
-    return { at: (v) => scale(Math.max(v, floor)), ticks: decades(floor, 1), log: true };
+    return { at: (v) => scale(Math.max(v, floor)), ticks: thin(decades(floor, 1).reverse()), log: true };
   }
   if (rates.length === 0) bounds = [1];
   const most = Math.max(...rates, ...bounds.filter(Number.isFinite), 0);
@@ -55,8 +61,11 @@ export function metricAxis(values: number[], log: boolean, bottom: number, top: 
   if (finite.length === 0) return { at: () => bottom, ticks: [], log: false };
   if (log && low > 0 && high / low > 3) {
     const scale = scaleLog().domain([low / 1.2, high * 1.2]).range([bottom, top]).clamp(true);
-    const tens = decades(low, high).filter((v) => v >= low / 1.2 && v <= high * 1.2);
-    return { at: (v) => scale(v), ticks: tens.length >= 3 ? tens : scale.ticks(4), log: true };
+    const inside = (list: number[]): number[] => list.filter((v) => v >= low / 1.2 && v <= high * 1.2);
+    const tens = inside(decades(low, high));
+    const fine = inside(decades(low, high).flatMap((v) => [v, 2 * v, 5 * v]));
+    const ticks = tens.length >= 3 ? tens : fine.length >= 2 ? fine : scale.ticks(3);
+    return { at: (v) => scale(v), ticks: thin(ticks), log: true };
   }
   const pad = high > low ? (high - low) * 0.08 : Math.max(Math.abs(high) * 0.05, 0.01);
   const scale = scaleLinear().domain([low - pad, high + pad]).range([bottom, top]).clamp(true);

@@ -23,7 +23,7 @@ export function healthCard(report: Report): HTMLElement {
   const { progress: p, health } = report.meta;
   const span = health.started_ms !== null && health.finished_ms !== null ? health.finished_ms - health.started_ms : null;
   const rows = health.workers.map((w) => [
-    w.worker, w.host, fmt.count(w.accepted), fmt.count(w.deliveries), fmt.count(w.duplicates),
+    w.worker.slice(0, 8), w.host, fmt.count(w.accepted), fmt.count(w.deliveries), fmt.count(w.duplicates),
     fmt.count(w.mismatches), fmt.when(w.first_ms), fmt.duration(w.last_ms - w.first_ms),
   ]);
   const facts: [string, string][] = [
