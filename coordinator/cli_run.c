@@ -14,6 +14,7 @@
 #include "file.h"
 #include "limits.h"
 #include "log.h"
+#include "report.h"
 
 typedef struct run_values {
     const char *out;
@@ -91,6 +92,13 @@ static fs_status print_status(fs_store *store, const fs_plan *plan)
     return failed ? fs_fail(FS_EIO, "the status could not be printed") : FS_OK;
 }
 
+static fs_status write_report(fs_store *store, const coord_campaign *campaign)
+{
+    char path[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_path_join(path, campaign->dir, REPORT_FILE_NAME));
+    return report_write(store, campaign->plan, path);
+}
+
 /** What is left behind: the report of a complete campaign, and the JSON that was asked for, also
  * of one that was stopped. `ended` is how the loop ended, and stays the verdict if all goes well.
  */
@@ -102,7 +110,8 @@ static fs_status conclude(const run_values *values, const coord_campaign *campai
     fs_store *store = NULL;
     FS_TRY(fs_store_open(&store, campaign->state_dir, FS_STORE_READ, campaign->plan, NULL));
     fs_status status = FS_OK;
-    if (values->json) status = print_status(store, campaign->plan);
+    if (ended == FS_OK && !values->no_report) status = write_report(store, campaign);
+    if (status == FS_OK && values->json) status = print_status(store, campaign->plan);
     fs_store_close(&store);
     if (status != FS_OK || ended == FS_OK) return status;
     return fs_fail(ended, "%s", why);
