@@ -78,6 +78,7 @@ class Identity(harness.Case):
         self.assertIsNotNone(endpoint, "serve named no endpoint")
         workers = [self.start("worker", "--connect", endpoint, "--threads", 1) for _ in range(2)]
         self.assertEqual(server.wait(3000), 0)
+        log.close()
         for worker in workers:
             self.assertEqual(worker.wait(60), 0)
         attempts = self.json("status", "--json", out)["workers"]
@@ -108,7 +109,7 @@ class Identity(harness.Case):
     def text(self, model, data, examples, trials):
         return f"""campaign: identity
 seed: 11
-task: {{kind: classification, model: {model}, data: {data}, examples: {examples}}}
+task: {{kind: classification, model: {model}, data: {data}, {examples}}}
 arms:
   - {{name: unprotected}}
 sweep:
@@ -117,12 +118,12 @@ sweep:
 
     def test_tiny(self):
         model, data = self.tiny(layers=3, width=64)
-        self.check(self.campaign(self.text(model, data, 0, 3000)), 3000, 3, 0.5)
+        self.check(self.campaign(self.text(model, data, "", 3000)), 3000, 3, 0.5)
 
     @harness.needs_shared
     def test_bert_mini(self):
         trials = 2000 if LONG else 200
-        path = self.campaign(self.text(harness.BERT, harness.SST2_DEV, 200, trials))
+        path = self.campaign(self.text(harness.BERT, harness.SST2_DEV, "examples: 200", trials))
         self.check(path, trials, 8 if LONG else 2, 3 if LONG else 2)
 
 
