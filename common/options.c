@@ -142,8 +142,7 @@ static fs_status set_value(const fs_option *option, const char *text, void *valu
     case FS_OPTION_REAL:
         return parse_real(option, text, (double *)(void *)slot);
     }
-    FS_ASSERT(!"unknown kind of option");
-    return FS_EINTERNAL;
+    return fs_fail(FS_EINTERNAL, "--%s is of an unknown kind", option->name);
 }
 
 /** Parses argv[*i], which begins with "--"; takes argv[*i + 1] where the option needs a value. */

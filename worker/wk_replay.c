@@ -84,7 +84,8 @@ static fs_status run_all(replay *self, unsigned threads)
     pthread_t ids[FS_THREADS_MAX];
     replay_thread all[FS_THREADS_MAX];
     unsigned started = 0;
-    for (unsigned t = 0; t < threads; t++) all[t] = (replay_thread){self, t};
+    all[0] = (replay_thread){self, 0};
+    for (unsigned t = 1; t < threads; t++) all[t] = (replay_thread){self, t};
     for (; started + 1 < threads; started++) {
         if (pthread_create(&ids[started], NULL, replay_thread_main, &all[started + 1]) != 0) break;
     }
