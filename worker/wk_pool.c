@@ -117,26 +117,19 @@ static fs_status golden_first(wk_pool *self, uint32_t variant)
     return status;
 }
 
-static void run_trial(wk_pool *self, wk_thread *thread, event *e)
+/** Runs the trial of `e`. @return nonzero if it has an end to hand over. */
+static int run_trial(wk_pool *self, wk_thread *thread, event *e)
 {
     fs_trial_record record;
     memset(&record, 0, sizeof record);
     fs_status status = golden_first(self, self->work.variant(self->work.context, e->cell));
-    if (status != FS_OK) return; /* said as broken, which ends the conversation */
+    if (status != FS_OK) return 0; /* said as broken, which ends the conversation */
     uint64_t start = fs_clock_mono_ns();
-    status = self->work.run(self->work.context, thread->index, e->cell, e->trial, &record);
+    e->status = self->work.run(self->work.context, thread->index, e->cell, e->trial, &record);
     e->cost_us = (fs_clock_mono_ns() - start) / 1000;
     fs_buf_clear(&thread->record);
-    if (status == FS_OK) status = fs_trial_encode(&record, &thread->record);
-    pthread_mutex_lock(&self->lock);
-    if (status == FS_OK) {
-        FS_ASSERT(thread->record.size <= FS_TRIAL_RECORD_BYTES_MAX);
-        e->extra = (uint32_t)thread->record.size;
-        post(self, e, thread->record.data);
-    } else {
-        post_failure(self, e, status);
-    }
-    pthread_mutex_unlock(&self->lock);
+    if (e->status == FS_OK) e->status = fs_trial_encode(&record, &thread->record);
+    return 1;
 }
 
 static void *thread_main(void *data)
@@ -148,9 +141,16 @@ static void *thread_main(void *data)
     while (take(self, &e)) {
         self->busy++;
         pthread_mutex_unlock(&self->lock);
-        run_trial(self, thread, &e);
+        int ended = run_trial(self, thread, &e);
         pthread_mutex_lock(&self->lock);
         self->busy--;
+        if (ended && e.status == FS_OK) {
+            FS_ASSERT(thread->record.size <= FS_TRIAL_RECORD_BYTES_MAX);
+            e.extra = (uint32_t)thread->record.size;
+            post(self, &e, thread->record.data);
+        } else if (ended) {
+            post_failure(self, &e, e.status);
+        }
     }
     pthread_mutex_unlock(&self->lock);
     return NULL;

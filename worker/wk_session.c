@@ -41,6 +41,7 @@ struct wk_session {
     fs_hash fingerprint; /* of the campaign served or prepared; zero before the first WELCOME */
     uint32_t cells;
     int prepared;
+    int known;     /* to the coordinator, by HELLO and READY: before that it is told nothing else */
     int overtaken; /* a WELCOME to another campaign came while preparing */
     wk_held held[FS_LEASES_PER_WORKER_MAX];
     uint32_t held_count;
@@ -140,12 +141,6 @@ static void say_failed(wk_session *self, fs_status status, const char *why, int 
     say(self, &message);
 }
 
-/** A coordinator that does not know us would only ask WHO: results wait for its WELCOME. */
-static int is_known(const wk_session *self)
-{
-    return self->prepared && (self->state == WK_STATE_READY || self->state == WK_STATE_DRAINING);
-}
-
 static void send_item(wk_session *self, const wk_outbox_item *item)
 {
     fs_status status = self->ports.send(self->ports.data, item->frame.data, item->frame.size);
@@ -228,7 +223,7 @@ static void flush_held(wk_session *self, wk_held *held)
     }
     wk_held_sent(held);
     if (last) forget_held(self, held);
-    if (is_known(self)) send_item(self, item);
+    if (self->known) send_item(self, item);
 }
 
 static void flush_due(wk_session *self, int all)
@@ -295,6 +290,7 @@ static void catch_up(wk_session *self)
     fs_message message = {.type = FS_MSG_READY};
     message.u.ready.fingerprint = self->fingerprint;
     say(self, &message);
+    self->known = 1;
     for (size_t i = 0; i < self->golden_count; i++) {
         say(self, &(fs_message){.type = FS_MSG_GOLDEN, .u.golden = self->golden[i]});
     }
@@ -321,7 +317,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
         transition(self, EVENT_OTHER);
         forget_all(self);
         self->fingerprint = welcome->fingerprint;
-        self->prepared = 0;
+        self->prepared = self->known = 0;
         self->overtaken = 0;
         self->ports.prepare(self->ports.data, welcome);
     }
@@ -330,6 +326,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
 static void on_who(wk_session *self)
 {
     transition(self, EVENT_WHO);
+    self->known = 0;
     /* Every message that crossed is answered WHO; one HELLO answers them all. If it is lost, the
      * next heartbeat is asked again. */
     if (self->now_ms - self->hello_ms >= WK_HELLO_MS) say_hello(self);
@@ -488,7 +485,7 @@ void wk_session_golden(wk_session *self, uint32_t variant, const wk_golden_info 
     self->golden = all;
     all[self->golden_count] = (fs_msg_golden){variant,       info->metric,   info->loss,
                                               info->answers, info->checksum, info->altered};
-    if (is_known(self)) {
+    if (self->known) {
         say(self, &(fs_message){.type = FS_MSG_GOLDEN, .u.golden = all[self->golden_count]});
     }
     self->golden_count++;
