@@ -1,6 +1,9 @@
 #include "campaign_fixture.h"
 
+#include "buf.h"
 #include "rng.h"
+
+#define put(buf, ...) assert_ok(fs_buf_printf(buf, __VA_ARGS__))
 
 static char *dir;
 
@@ -243,27 +246,26 @@ static void lists_end_at_their_limits(void **state)
 {
     (void)state;
     for (int over = 0; over < 2; over++) {
-        char *text = NULL, *names = calloc(1, 64 * (FS_ARMS_MAX + 2)), *at = names;
-        for (int i = 0; i < FS_ARMS_MAX + over; i++) at += sprintf(at, "{name: a%d}, ", i);
-        assert_true(asprintf(&text,
-                             "campaign: c\ntask: {kind: classification, model: bert, data: rows}\n"
-                             "sweep: [{name: s, amount: {count: 1}, trials: 1}]\narms: [%s]\n",
-                             names) > 0);
+        fs_buf text = {0};
+        put(&text, "campaign: c\ntask: {kind: classification, model: bert, data: rows}\n"
+                   "sweep: [{name: s, amount: {count: 1}, trials: 1}]\narms: [");
+        for (int i = 0; i < FS_ARMS_MAX + over; i++) put(&text, "{name: a%d}, ", i);
+        put(&text, "]\n");
         fs_campaign *c = NULL;
-        assert_status(fixture_parse(&c, dir, text), over ? FS_ELIMIT : FS_OK);
+        assert_status(fixture_parse(&c, dir, fs_buf_text(&text)), over ? FS_ELIMIT : FS_OK);
         fs_campaign_destroy(&c);
-        free(text);
-        free(names);
+        fs_buf_free(&text);
     }
     for (int over = 0; over < 2; over++) {
-        char list[FS_AXIS_MAX * 8 + 64], *at = list;
-        at += sprintf(at, "    amount: {count: [");
-        for (int i = 0; i < FS_AXIS_MAX + over; i++) at += sprintf(at, "%d, ", i);
-        sprintf(at, "]}");
-        char *text = with_line(base, 10, list);
+        fs_buf line = {0};
+        put(&line, "    amount: {count: [");
+        for (int i = 0; i < FS_AXIS_MAX + over; i++) put(&line, "%d, ", i);
+        put(&line, "]}");
+        char *text = with_line(base, 10, fs_buf_text(&line));
         fs_campaign *c = NULL;
         assert_status(fixture_parse(&c, dir, text), over ? FS_ELIMIT : FS_OK);
         fs_campaign_destroy(&c);
+        fs_buf_free(&line);
         free(text);
     }
 }
@@ -276,16 +278,16 @@ static uint64_t pick(fs_rng *rng, uint64_t bound)
 }
 
 /** Writes each word with probability 1/2, at least one, as a list. */
-static char *put_some(char *at, fs_rng *rng, const char *const *words, size_t count)
+static void put_some(fs_buf *out, fs_rng *rng, const char *const *words, size_t count)
 {
     size_t sure = pick(rng, count);
-    at += sprintf(at, "[");
+    put(out, "[");
     for (size_t i = 0; i < count; i++)
-        if (i == sure || pick(rng, 2)) at += sprintf(at, "%s, ", words[i]);
-    return at + sprintf(at, "]");
+        if (i == sure || pick(rng, 2)) put(out, "%s, ", words[i]);
+    put(out, "]");
 }
 
-static char *put_sweep(char *at, fs_rng *rng, int index)
+static void put_sweep(fs_buf *out, fs_rng *rng, int index)
 {
     static const char *const parameters[] = {
         "embedding", "attention.key", "mlp", "mlp.norm", "attention.norm", "final.norm", "head.lm"};
@@ -304,45 +306,51 @@ static char *put_sweep(char *at, fs_rng *rng, int index)
     static const char *const layers[] = {"2", "0", "1"};
     static const char *const by[] = {
         "none", "layer", "component", "group", "[component, layer]", "[layer, group]"};
-    at += sprintf(at, "  - name: s%d\n    site: {by: %s", index, by[pick(rng, 6)]);
-    if (pick(rng, 2)) at = put_some(at + sprintf(at, ", parameters: "), rng, parameters, 7);
-    if (pick(rng, 2)) at = put_some(at + sprintf(at, ", layers: "), rng, layers, 3);
-    at += sprintf(at, "}\n    amount: {%s: [", pick(rng, 2) ? "rate" : "ber");
+    put(out, "  - name: s%d\n    site: {by: %s", index, by[pick(rng, 6)]);
+    if (pick(rng, 2)) {
+        put(out, ", parameters: ");
+        put_some(out, rng, parameters, 7);
+    }
+    if (pick(rng, 2)) {
+        put(out, ", layers: ");
+        put_some(out, rng, layers, 3);
+    }
+    put(out, "}\n    amount: {%s: [", pick(rng, 2) ? "rate" : "ber");
     for (uint64_t n = 1 + pick(rng, 5); n > 0; n--)
-        at += sprintf(at, "%.*g, ", (int)(9 + n), fs_rng_unit(rng));
-    at += sprintf(at, "]}\n");
-    if (pick(rng, 2)) at = put_some(at + sprintf(at, "    kind: "), rng, kinds, 3);
-    at += sprintf(at, "\n    bits: ");
-    at = put_some(at, rng, bits, 9);
-    at += sprintf(at, "\n    guard: ");
-    at = put_some(at, rng, guards, 5);
+        put(out, "%.*g, ", (int)(9 + n), fs_rng_unit(rng));
+    put(out, "]}\n");
+    if (pick(rng, 2)) {
+        put(out, "    kind: ");
+        put_some(out, rng, kinds, 3);
+    }
+    put(out, "\n    bits: ");
+    put_some(out, rng, bits, 9);
+    put(out, "\n    guard: ");
+    put_some(out, rng, guards, 5);
     if (pick(rng, 2))
-        return at + sprintf(at, "\n    trials: %u\n", 1 + (unsigned)pick(rng, 1000000));
-    return at + sprintf(at, "\n    stop: {half_width: %.17g, at_most: %u}\n", fs_rng_unit(rng) / 2,
-                        1 + (unsigned)pick(rng, 100000));
+        put(out, "\n    trials: %u\n", 1 + (unsigned)pick(rng, 1000000));
+    else
+        put(out, "\n    stop: {half_width: %.17g, at_most: %u}\n", fs_rng_unit(rng) / 2,
+            1 + (unsigned)pick(rng, 100000));
 }
 
-static char *random_campaign(fs_rng *rng)
+static void random_campaign(fs_buf *out, fs_rng *rng)
 {
-    char *text = malloc(1 << 16), *at = text;
     int lm = (int)pick(rng, 2);
-    at += sprintf(at, "campaign: c%u\nseed: %llu\n", (unsigned)pick(rng, 100),
-                  (unsigned long long)fs_rng_u64(rng));
-    at += sprintf(at, "task: {kind: %s, model: %s, data: %s",
-                  lm ? "language-model" : "classification", lm ? "gpt2" : "bert",
-                  lm ? "text" : "rows");
-    if (pick(rng, 2)) at += sprintf(at, ", examples: %u", 1 + (unsigned)pick(rng, 5000));
-    if (lm && pick(rng, 2))
-        at += sprintf(at, ", window: 8, stride: %u", 1 + (unsigned)pick(rng, 8));
-    if (lm && pick(rng, 2)) at += sprintf(at, ", recipe: hf");
-    at += sprintf(at, "}\n");
-    if (pick(rng, 2)) at += sprintf(at, "arms: [{name: a}, {name: b, protect: ep}]\n");
-    at += sprintf(at, "sweep:\n");
-    for (int i = 0, n = 1 + (int)pick(rng, 4); i < n; i++) at = put_sweep(at, rng, i);
+    put(out, "campaign: c%u\nseed: %llu\n", (unsigned)pick(rng, 100),
+        (unsigned long long)fs_rng_u64(rng));
+    put(out, "task: {kind: %s, model: %s, data: %s", lm ? "language-model" : "classification",
+        lm ? "gpt2" : "bert", lm ? "text" : "rows");
+    if (pick(rng, 2)) put(out, ", examples: %u", 1 + (unsigned)pick(rng, 5000));
+    if (lm && pick(rng, 2)) put(out, ", window: 8, stride: %u", 1 + (unsigned)pick(rng, 8));
+    if (lm && pick(rng, 2)) put(out, ", recipe: hf");
+    put(out, "}\n");
+    if (pick(rng, 2)) put(out, "arms: [{name: a}, {name: b, protect: ep}]\n");
+    put(out, "sweep:\n");
+    for (int i = 0, n = 1 + (int)pick(rng, 4); i < n; i++) put_sweep(out, rng, i);
     if (pick(rng, 2))
-        sprintf(at, "critical: {%s: %.17g}\n", lm ? "perplexity_ratio" : "accuracy_drop",
-                fs_rng_unit(rng) + lm);
-    return text;
+        put(out, "critical: {%s: %.17g}\n", lm ? "perplexity_ratio" : "accuracy_drop",
+            fs_rng_unit(rng) + lm);
 }
 
 static void assert_same_campaign(const fs_campaign *a, const fs_campaign *b)
@@ -365,10 +373,11 @@ static void what_is_written_reads_back_equal(void **state)
     (void)state;
     fs_rng_init(&rng, 11, 0);
     for (int i = 0; i < 400; i++) {
-        char *text = random_campaign(&rng);
         fs_campaign *a = NULL, *b = NULL;
-        fs_buf first = {0}, second = {0};
-        if (fixture_parse(&a, dir, text) != FS_OK) fail_msg("%s\n%s", fs_status_detail(), text);
+        fs_buf text = {0}, first = {0}, second = {0};
+        random_campaign(&text, &rng);
+        if (fixture_parse(&a, dir, fs_buf_text(&text)) != FS_OK)
+            fail_msg("%s\n%s", fs_status_detail(), fs_buf_text(&text));
         accepted++;
         assert_ok(fs_campaign_write(a, &first));
         assert_ok(fs_campaign_parse(&b, fs_buf_text(&first), first.size, "/elsewhere/x.yaml"));
@@ -379,7 +388,7 @@ static void what_is_written_reads_back_equal(void **state)
         fs_campaign_destroy(&b);
         fs_buf_free(&first);
         fs_buf_free(&second);
-        free(text);
+        fs_buf_free(&text);
     }
     assert_int_equal(accepted, 400);
 }
@@ -387,15 +396,10 @@ static void what_is_written_reads_back_equal(void **state)
 /** Quotes, line separators of Unicode and other characters that YAML treats in its own way. */
 static void odd_paths_survive(void **state)
 {
-    static const char *const names[] = {"a \"b\" \\c",
-                                        "it's: {odd}, #x",
-                                        "\xe2\x80\xa8line",
-                                        "\xc2\x85nel\xc2\x80",
-                                        "\xef\xbb\xbf"
-                                        "bom",
-                                        "- x",
-                                        "\xf0\x9f\x98\x80",
-                                        " leading"};
+    static const char *const names[] = {"a \"b\" \\c",      "it's: {odd}, #x",
+                                        "\xe2\x80\xa8line", "\xc2\x85nel\xc2\x80",
+                                        "\xef\xbb\xbf-bom", "- x",
+                                        "\xf0\x9f\x98\x80", " leading"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char folder[FS_PATH_BYTES_MAX], text[512];

@@ -442,18 +442,19 @@ static void counts_reach_the_number_of_sites(void **state)
 
 static void too_many_cells_are_refused(void **state)
 {
-    char *text = malloc(1 << 16), *at = text;
-    (void)state;
-    at += sprintf(at, HEAD BERT "sweep:\n  - {name: s, trials: 1, kind: [flip, stuck0, stuck1],"
-                                " site: {by: [layer, component]}, amount: {count: [");
-    for (int i = 0; i < 128; i++) at += sprintf(at, "%d,", i);
-    at += sprintf(at, "]}, guard: [");
-    for (int i = 1; i <= 128; i++) at += sprintf(at, "{threshold: %d},", i);
-    sprintf(at, "]}\n");
+    fs_buf text = {0};
     planned p;
-    assert_status(try_plan(&p, text), FS_ELIMIT);
+    (void)state;
+    assert_ok(fs_buf_puts(&text,
+                          HEAD BERT "sweep:\n  - {name: s, trials: 1, kind: [flip, stuck0, stuck1],"
+                                    " site: {by: [layer, component]}, amount: {count: ["));
+    for (int i = 0; i < 128; i++) assert_ok(fs_buf_printf(&text, "%d,", i));
+    assert_ok(fs_buf_puts(&text, "]}, guard: ["));
+    for (int i = 1; i <= 128; i++) assert_ok(fs_buf_printf(&text, "{threshold: %d},", i));
+    assert_ok(fs_buf_puts(&text, "]}\n"));
+    assert_status(try_plan(&p, fs_buf_text(&text)), FS_ELIMIT);
     assert_detail("beyond the 100000 cells");
-    free(text);
+    fs_buf_free(&text);
 }
 
 static void trial_ids(void **state)

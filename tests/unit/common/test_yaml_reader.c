@@ -1,5 +1,6 @@
 #include "testing.h"
 
+#include "buf.h"
 #include "yaml_reader.h"
 
 static fs_status load(const char *text, size_t size)
@@ -78,18 +79,15 @@ static void limits_hold_at_and_past_them(void **state)
     assert_ok(load_text(repeated("a: [", "1,", FS_YAML_NODES_MAX - 3, "]\n")));
     assert_status(load_text(repeated("a: [", "1,", FS_YAML_NODES_MAX - 2, "]\n")), FS_ELIMIT);
     assert_detail("more than 100000 values");
-    char *anchors = repeated("a: [", "", 0, "");
     for (int over = 0; over < 2; over++) {
-        char *text = malloc(64 * (FS_YAML_ANCHORS_MAX + 2)), *at = stpcpy(text, anchors);
-        for (int i = 0; i < FS_YAML_ANCHORS_MAX + over; i++) at += sprintf(at, "&x%d 1, ", i);
-        stpcpy(at, "]\n");
-        fs_status status = load_text(text);
-        if (over)
-            assert_status(status, FS_ELIMIT);
-        else
-            assert_ok(status);
+        fs_buf text = {0};
+        assert_ok(fs_buf_puts(&text, "a: ["));
+        for (int i = 0; i < FS_YAML_ANCHORS_MAX + over; i++)
+            assert_ok(fs_buf_printf(&text, "&x%d 1, ", i));
+        assert_ok(fs_buf_puts(&text, "]\n"));
+        assert_status(load(fs_buf_text(&text), text.size), over ? FS_ELIMIT : FS_OK);
+        fs_buf_free(&text);
     }
-    free(anchors);
     assert_ok(load_text(repeated("# ", "x", FS_CAMPAIGN_BYTES_MAX - 8, "\na: 1\n")));
     assert_status(load_text(repeated("# ", "x", FS_CAMPAIGN_BYTES_MAX - 7, "\na: 1\n")), FS_ELIMIT);
 }
@@ -227,14 +225,14 @@ static void aliases_cannot_run_away(void **state)
 {
     static const fs_yaml_field fields[] = {
         {"a", read_node, NULL, 0}, {"b", read_node, NULL, 0}, {NULL, NULL, NULL, 0}};
-    char laughs[4096], *at = laughs;
+    fs_buf laughs = {0};
     (void)state;
-    at += sprintf(at, "a: [&x0 [1,1,1,1,1,1,1,1,1,1]");
+    assert_ok(fs_buf_puts(&laughs, "a: [&x0 [1,1,1,1,1,1,1,1,1,1]"));
     for (int i = 1; i < 12; i++)
-        at +=
-            sprintf(at, ", &x%d [*x%d,*x%d,*x%d,*x%d,*x%d]", i, i - 1, i - 1, i - 1, i - 1, i - 1);
-    sprintf(at, "]\n");
-    const char *const texts[] = {"a: &x [*x]\n", "a: &x {a: *x}\n", laughs};
+        assert_ok(fs_buf_printf(&laughs, ", &x%d [*x%d,*x%d,*x%d,*x%d,*x%d]", i, i - 1, i - 1,
+                                i - 1, i - 1, i - 1));
+    assert_ok(fs_buf_puts(&laughs, "]\n"));
+    const char *const texts[] = {"a: &x [*x]\n", "a: &x {a: *x}\n", fs_buf_text(&laughs)};
     const fs_status expected[] = {FS_ELIMIT, FS_OK, FS_ELIMIT};
     for (size_t i = 0; i < 3; i++) {
         fs_yaml *doc = NULL;
@@ -243,6 +241,7 @@ static void aliases_cannot_run_away(void **state)
         assert_status(fs_yaml_map(&root, fields, NULL, NULL), expected[i]);
         fs_yaml_destroy(&doc);
     }
+    fs_buf_free(&laughs);
 }
 
 int main(void)
