@@ -274,6 +274,7 @@ uint64_t fs_fault_list_checksum(const fs_fault_list *self)
 uint32_t fs_fault_apply(fs_fault fault, uint32_t word)
 {
     uint32_t mask = 1u << fault.bit;
+    FS_ASSERT(fault.kind <= FS_FAULT_STUCK1);
     switch ((fs_fault_kind)fault.kind) {
     case FS_FAULT_FLIP:
         return word ^ mask;
@@ -282,7 +283,6 @@ uint32_t fs_fault_apply(fs_fault fault, uint32_t word)
     case FS_FAULT_STUCK1:
         return word | mask;
     }
-    FS_ASSERT(!"unknown kind of fault");
     return word;
 }
 
