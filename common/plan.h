@@ -94,6 +94,11 @@ int64_t fs_plan_find(const fs_plan *self, const char *cell_id);
 /** Splits "SWEEP/CELL/INDEX". Errors: FS_EUSAGE saying what is wrong. */
 FS_MUST_CHECK fs_status fs_trial_id_parse(const fs_plan *self, const char *text, uint32_t *cell,
                                           uint64_t *trial);
+/** Makes it the plan of a simulated campaign: no model computes, its store is never mixed with a
+ * real one's, and weights and data may be absent. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_plan_mark_simulated(fs_plan *self);
+/** @return nonzero if the identity is that of a simulated campaign. */
+int fs_identity_simulated(const char *identity);
 /** Writes the first line in which two identities differ, as "key: A, was B". Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
 /** The faults of one trial. Errors: as fs_fault_draw. */

@@ -136,6 +136,29 @@ fs_status fs__plan_identify(fs_plan *self)
     return FS_OK;
 }
 
+static const char simulated_line[] = "simulated: yes\n";
+
+fs_status fs_plan_mark_simulated(fs_plan *self)
+{
+    fs_buf text = {0};
+    fs_status status = fs_buf_printf(&text, "%s%s", self->identity, simulated_line);
+    if (status != FS_OK) {
+        fs_buf_free(&text);
+        return status;
+    }
+    free(self->identity);
+    self->identity = (char *)text.data;
+    self->has_fingerprint = 1;
+    fs_hash_bytes(&self->fingerprint, text.data, text.size);
+    return FS_OK;
+}
+
+int fs_identity_simulated(const char *identity)
+{
+    size_t size = strlen(identity), line = sizeof simulated_line - 1;
+    return size >= line && strcmp(identity + size - line, simulated_line) == 0;
+}
+
 /* --- Comparison ------------------------------------------------------------------------------- */
 
 /** A line "key: value" inside a longer text; size 0 past the end. */

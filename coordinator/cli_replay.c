@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coord_campaign.h"
 #include "limits.h"
 #include "replay.h"
 
@@ -189,7 +190,9 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     replay_id ids[FS_ARGUMENTS_MAX];
     size_t count = arguments->count - 1;
     printer out = {0};
-    fs_status status = fs_store_open(&store, arguments->items[0], FS_STORE_READ, NULL, NULL);
+    char state_dir[FS_PATH_BYTES_MAX];
+    FS_TRY(coord_state_dir(state_dir, arguments->items[0]));
+    fs_status status = fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL);
     if (status == FS_OK) status = replay_plan(store, &campaign, &plan);
     for (size_t i = 0; i < count && status == FS_OK; i++) {
         status = fs_trial_id_parse(plan, arguments->items[i + 1], &ids[i].cell, &ids[i].trial);

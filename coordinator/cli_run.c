@@ -26,6 +26,7 @@ typedef struct run_values {
     int no_report;
     int brute_force;
     int simulate;
+    uint64_t simulate_us;
     double audit;
 } run_values;
 
@@ -44,12 +45,13 @@ static const fs_option run_options[] = {
      "write no report.html when the campaign is complete", 0, 0},
     {"state-dir", 0, "DIR", FS_OPTION_TEXT, offsetof(run_values, state_dir),
      "folder of the live store, on a local disk (default: the results')", 0, 0},
-    {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, brute_force),
-     "for checks: every trial runs the whole forward pass; must give the same results", 0, 0},
-    {"audit", 0, "SHARE", FS_OPTION_REAL, offsetof(run_values, audit),
-     "for checks: share of trials that are also run by brute force and must agree", 0, 1},
-    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, simulate),
-     "for tests of the orchestration: workers invent results, no models are needed", 0, 0},
+    /* Without help they are not listed: switches for checks. Brute force runs every trial's whole
+     * forward pass, audit a share of them both ways; simulated workers invent results. */
+    {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, brute_force), NULL, 0, 0},
+    {"audit", 0, "SHARE", FS_OPTION_REAL, offsetof(run_values, audit), NULL, 0, 1},
+    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, simulate), NULL, 0, 0},
+    {"simulate-us", 0, "MICROSECONDS", FS_OPTION_U64, offsetof(run_values, simulate_us), NULL, 0,
+     3600e6},
     {0},
 };
 
@@ -75,6 +77,7 @@ static fs_status run_loop(const run_values *values, coord_campaign *campaign, ui
         .threads = threads_each(values, workers),
         .brute_force = values->brute_force,
         .simulate = values->simulate,
+        .simulate_us = values->simulate_us,
         .audit = values->audit,
         .until_ms = until_ms,
     };

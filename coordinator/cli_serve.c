@@ -29,8 +29,7 @@ static const fs_option serve_options[] = {
      "folder of the live store, on a local disk (default: the results')", 0, 0},
     {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(serve_values, until),
      "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
-    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, simulate),
-     "for tests of the orchestration: workers invent results, no models are needed", 0, 0},
+    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, simulate), NULL, 0, 0},
     {0},
 };
 

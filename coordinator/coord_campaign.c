@@ -60,36 +60,13 @@ static fs_status choose_folders(coord_campaign *self, const char *dir, const cha
     return fs_file_write_atomic(path, line, (size_t)length);
 }
 
-/** A simulated campaign computes nothing: its fingerprint is that of its text, marked. */
-static fs_status mark_simulated(coord_campaign *self)
-{
-    fs_plan *plan = self->plan;
-    fs_buf identity = {0};
-    fs_status status = fs_buf_printf(&identity, "%ssimulated: yes\n",
-                                     plan->identity != NULL ? plan->identity : "");
-    char *copy = status == FS_OK ? strdup(fs_buf_text(&identity)) : NULL;
-    if (status == FS_OK && copy == NULL) status = fs_fail(FS_ENOMEM, "out of memory");
-    if (status == FS_OK) {
-        fs_hasher hasher;
-        fs_hasher_init(&hasher);
-        fs_hasher_field(&hasher, "simulated", 9);
-        fs_hasher_field(&hasher, self->text.data, self->text.size);
-        fs_hasher_final(&hasher, &plan->fingerprint);
-        plan->has_fingerprint = 1;
-        free(plan->identity);
-        plan->identity = copy;
-    }
-    fs_buf_free(&identity);
-    return status;
-}
-
 static fs_status open_all(coord_campaign *self, const char *file, const char *dir,
                           const char *state_dir, int simulate)
 {
     FS_TRY(fs_campaign_read(&self->campaign, file));
     FS_TRY(fs_campaign_write(self->campaign, &self->text));
     FS_TRY(fs_plan_new(&self->plan, self->campaign));
-    if (simulate) FS_TRY(mark_simulated(self));
+    if (simulate) FS_TRY(fs_plan_mark_simulated(self->plan));
     if (!self->plan->has_fingerprint)
         return fs_fail(FS_ENOENT, "%s: %s", file,
                        self->plan->absent != NULL ? self->plan->absent : "weights are missing");

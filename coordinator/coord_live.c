@@ -29,11 +29,11 @@ json_t *coord_live_json(const coord_core *core, const coord_progress *progress)
             json_array_append_new(workers, worker_json(core, i));
     double eta_s = coord_progress_eta(progress);
     int complete = coord_scheduler_complete(core->scheduler);
-    return json_pack(
-        "{s:s, s:s, s:I, s:I, s:f, s:o, s:I, s:I, s:o}", "state", complete ? "complete" : "running",
-        "phase", phase_of(core), "trials_done", (json_int_t)coord_scheduler_done(core->scheduler),
-        "trials_remaining", (json_int_t)coord_scheduler_remaining(core->scheduler), "rate_per_s",
-        coord_progress_rate(progress), "eta_s", eta_s >= 0 ? json_real(eta_s) : json_null(),
-        "retries", (json_int_t)coord_scheduler_retries(core->scheduler), "leases",
-        (json_int_t)coord_scheduler_leases(core->scheduler), "workers", workers);
+    return json_pack("{s:s, s:s, s:I, s:f, s:o, s:I, s:I, s:o}", "state",
+                     complete ? "complete" : "running", "phase", phase_of(core), "trials_remaining",
+                     (json_int_t)coord_scheduler_remaining(core->scheduler), "rate_per_s",
+                     coord_progress_rate(progress), "eta_s",
+                     eta_s >= 0 ? json_real(eta_s) : json_null(), "retries",
+                     (json_int_t)coord_scheduler_retries(core->scheduler), "leases",
+                     (json_int_t)coord_scheduler_leases(core->scheduler), "workers", workers);
 }

@@ -1,6 +1,6 @@
 /** What only the running coordinator knows, as JSON: workers, rate, time left.
  *
- * `{state, phase, trials_done, trials_remaining, rate_per_s, eta_s, retries, leases, workers: [{id,
+ * `{state, phase, trials_remaining, rate_per_s, eta_s, retries, leases, workers: [{id,
  * host, pid, threads, busy, state, leases, trials, silent_s}]}`. eta_s is null while it is
  * not known. Thread rule: the loop's thread. */
 #ifndef COORD_LIVE_H

@@ -88,7 +88,7 @@ static fs_status start_child(child *c)
 {
     coord_local *self = c->local;
     const coord_local_options *o = &self->options;
-    char threads[16], audit[32];
+    char threads[16], audit[32], simulate_us[24];
     const char *argv[16];
     size_t n = 0;
     argv[n++] = self->program;
@@ -101,7 +101,12 @@ static fs_status start_child(child *c)
         argv[n++] = threads;
     }
     if (o->brute_force) argv[n++] = "--brute-force";
-    if (o->simulate) argv[n++] = "--simulate";
+    if (o->simulate) {
+        snprintf(simulate_us, sizeof simulate_us, "%llu", (unsigned long long)o->simulate_us);
+        argv[n++] = "--simulate";
+        argv[n++] = "--simulate-us";
+        argv[n++] = simulate_us;
+    }
     if (o->audit > 0) {
         snprintf(audit, sizeof audit, "%.17g", o->audit);
         argv[n++] = "--audit";

@@ -25,7 +25,8 @@ typedef struct coord_local_options {
     const char *endpoint; /* to connect to; copied */
     int brute_force;
     int simulate;
-    double audit; /* 0: none */
+    uint64_t simulate_us; /* of each simulated trial */
+    double audit;         /* 0: none */
     /** A process ended; `planned` if with exit code 0. */
     void (*gone)(void *data, uint32_t pid, int planned);
     /** They die so often that starting again makes no sense; the detail says how. */

@@ -225,6 +225,7 @@ static fs_status start_local(loop_state *self)
                                  .endpoint = fs_bus_endpoint(self->core.bus),
                                  .brute_force = o->brute_force,
                                  .simulate = o->simulate,
+                                 .simulate_us = o->simulate_us,
                                  .audit = o->audit,
                                  .gone = on_child_gone,
                                  .failed = on_children_fail,

@@ -29,6 +29,7 @@ typedef struct coord_loop_options {
     uint32_t threads;          /* of each, 0: its default */
     int brute_force;
     int simulate;
+    uint64_t simulate_us; /* of each simulated trial */
     double audit;
     int grace;         /* workers of a former coordinator may be alive: wait for them */
     uint64_t until_ms; /* wall clock: drain then; 0: never */
