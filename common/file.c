@@ -154,9 +154,8 @@ int fs_dir_exists(const char *path)
 
 fs_status fs_path_join(char *out, const char *dir, const char *name)
 {
-    int n = name[0] == '/' || dir[0] == '\0'
-                ? snprintf(out, FS_PATH_BYTES_MAX, "%s", name)
-                : snprintf(out, FS_PATH_BYTES_MAX, "%s/%s", dir, name);
+    int n = name[0] == '/' || dir[0] == '\0' ? snprintf(out, FS_PATH_BYTES_MAX, "%s", name)
+                                             : snprintf(out, FS_PATH_BYTES_MAX, "%s/%s", dir, name);
     if (n < 0 || n >= FS_PATH_BYTES_MAX) return fs_fail(FS_ELIMIT, "path too long: %.80s", name);
     return FS_OK;
 }

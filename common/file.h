@@ -11,7 +11,8 @@
 #include "status.h"
 
 /** A read-only private map of a regular file. Valid until fs_map_close(); an empty file has
- * data == NULL. A file that shrinks under a map raises SIGBUS: models must not be changed in use. */
+ * data == NULL. A file that shrinks under a map raises SIGBUS: models must not be changed in use.
+ */
 typedef struct fs_map {
     const uint8_t *data;
     size_t size;

@@ -58,8 +58,8 @@ typedef uint32_t fs_component_set; /* bit i: component i */
 
 /** A parameter tensor, row-major fp32 as stored. A vector has rows == 1 and rank 1. */
 typedef struct fs_tensor {
-    char name[96];    /* HuggingFace's, without prefix: "encoder.layer.0.output.dense.weight" */
-    int rank;         /* 1 or 2 */
+    char name[96]; /* HuggingFace's, without prefix: "encoder.layer.0.output.dense.weight" */
+    int rank;      /* 1 or 2 */
     uint32_t rows;
     uint32_t cols;
 } fs_tensor;
@@ -68,11 +68,11 @@ typedef struct fs_tensor {
  * slice, but GPT-2's fused c_attn, which is three. */
 typedef struct fs_slice {
     fs_component component;
-    int layer;        /* -1: belongs to no layer */
-    uint32_t tensor;  /* index into tensors */
+    int layer;       /* -1: belongs to no layer */
+    uint32_t tensor; /* index into tensors */
     uint32_t col_first;
     uint32_t cols;
-    uint64_t values;  /* rows of the tensor x cols */
+    uint64_t values; /* rows of the tensor x cols */
 } fs_slice;
 
 typedef struct fs_geometry {
@@ -81,7 +81,7 @@ typedef struct fs_geometry {
     size_t tensor_count;
     fs_slice *slices; /* in site order: embeddings, layers ascending, final norm, heads */
     size_t slice_count;
-    uint64_t values;  /* all parameters; a tied head counts once */
+    uint64_t values; /* all parameters; a tied head counts once */
 } fs_geometry;
 
 /** Builds the geometry of a checked configuration. Errors: FS_ELIMIT, FS_ENOMEM. */

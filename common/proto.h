@@ -73,17 +73,17 @@ typedef struct fs_lease {
 } fs_lease;
 
 typedef struct fs_msg_hello {
-    fs_text uuid;        /* of the worker process, 36 characters */
-    uint64_t boot_ms;    /* wall clock at its start: tells a restarted worker from its former self */
+    fs_text uuid;     /* of the worker process, 36 characters */
+    uint64_t boot_ms; /* wall clock at its start: tells a restarted worker from its former self */
     fs_text host;
     uint32_t pid;
     uint32_t threads;
-    fs_text kernel;      /* of nn_kernel_name() */
-    fs_text version;     /* FS_VERSION */
-    fs_hash fingerprint; /* of the campaign it already serves; zero: none */
+    fs_text kernel;                            /* of nn_kernel_name() */
+    fs_text version;                           /* FS_VERSION */
+    fs_hash fingerprint;                       /* of the campaign it already serves; zero: none */
     fs_lease leases[FS_LEASES_PER_WORKER_MAX]; /* still held */
     uint32_t lease_count;
-    int draining;        /* it finishes what it holds and leaves: grant it nothing */
+    int draining; /* it finishes what it holds and leaves: grant it nothing */
 } fs_msg_hello;
 
 typedef struct fs_msg_ready {
@@ -108,12 +108,12 @@ typedef struct fs_msg_result {
 
 typedef struct fs_msg_results {
     uint64_t lease;
-    uint64_t sequence;   /* of this worker's RESULTS messages; echoed in ACK */
+    uint64_t sequence; /* of this worker's RESULTS messages; echoed in ACK */
     uint32_t cell;
-    int last;            /* the lease is finished with this message */
-    uint64_t cost_us;    /* compute time spent on these records, summed over threads */
-    uint32_t count;      /* 1..FS_RESULTS_PER_MESSAGE_MAX; 0 only with `last`, if the trials
-                            before the end of the lease failed or were returned */
+    int last;               /* the lease is finished with this message */
+    uint64_t cost_us;       /* compute time spent on these records, summed over threads */
+    uint32_t count;         /* 1..FS_RESULTS_PER_MESSAGE_MAX; 0 only with `last`, if the trials
+                               before the end of the lease failed or were returned */
     fs_msg_result *results; /* decode: allocated by fs_message_decode, freed by
                                fs_message_free */
 } fs_msg_results;
@@ -130,8 +130,8 @@ typedef struct fs_msg_return {
 } fs_msg_return;
 
 typedef struct fs_msg_failed {
-    int status;          /* fs_status, never FS_OK */
-    int fatal;           /* the worker leaves; otherwise only `cell`/`trial` failed */
+    int status; /* fs_status, never FS_OK */
+    int fatal;  /* the worker leaves; otherwise only `cell`/`trial` failed */
     uint64_t lease;
     uint32_t cell;
     uint64_t trial;
@@ -140,8 +140,8 @@ typedef struct fs_msg_failed {
 
 typedef struct fs_msg_welcome {
     fs_hash fingerprint;
-    fs_text campaign;    /* the effective campaign, YAML */
-    fs_text identity;    /* the plan's, so that a worker can name what differs; may be empty */
+    fs_text campaign; /* the effective campaign, YAML */
+    fs_text identity; /* the plan's, so that a worker can name what differs; may be empty */
     uint64_t heartbeat_ms;
     uint64_t lease_ms;
 } fs_msg_welcome;
@@ -157,7 +157,7 @@ typedef struct fs_msg_ack {
 } fs_msg_ack;
 
 typedef struct fs_msg_stop {
-    int drain;           /* nonzero: finish leases first */
+    int drain; /* nonzero: finish leases first */
     fs_text why;
 } fs_msg_stop;
 
@@ -200,8 +200,8 @@ fs_text fs_text_clean(char *out, size_t out_bytes, const char *text);
 fs_text fs_text_of(const char *text);
 
 /** Appends one encoded frame; on failure `out` is as before. Asserts limits of numbers.
- * Errors: FS_ELIMIT for a text beyond its maximum or a frame beyond FS_MESSAGE_BYTES_MAX, FS_EFORMAT
- * for a text that is not UTF-8 or has a NUL; FS_ENOMEM. */
+ * Errors: FS_ELIMIT for a text beyond its maximum or a frame beyond FS_MESSAGE_BYTES_MAX,
+ * FS_EFORMAT for a text that is not UTF-8 or has a NUL; FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_message_encode(const fs_message *message, fs_buf *out);
 /** Decodes one frame of exactly `size` bytes; texts and records point into it. After a failure
  * there is nothing to free. Errors: FS_EPROTO saying what is wrong; FS_ENOMEM. */

@@ -17,7 +17,7 @@ typedef enum fs_dtype { FS_F32, FS_F16, FS_BF16, FS_I64, FS_OTHER } fs_dtype;
 typedef struct fs_tensor_view {
     const char *name;
     fs_dtype dtype;
-    int rank;            /* 0 to 8 */
+    int rank; /* 0 to 8 */
     uint64_t shape[8];
     const uint8_t *data; /* may be unaligned: read by memcpy */
     uint64_t bytes;

@@ -44,9 +44,11 @@ const char *fs_status_detail(void)
 const char *fs_status_name(fs_status code)
 {
     switch (code) {
-    case FS_OK: return "OK";
+    case FS_OK:
+        return "OK";
 #define X(name, value, exit_code, text)                                                            \
-    case FS_##name: return #name;
+    case FS_##name:                                                                                \
+        return #name;
         FS_STATUS_MAP(X)
 #undef X
     }
@@ -56,9 +58,11 @@ const char *fs_status_name(fs_status code)
 const char *fs_status_text(fs_status code)
 {
     switch (code) {
-    case FS_OK: return "done";
+    case FS_OK:
+        return "done";
 #define X(name, value, exit_code, text)                                                            \
-    case FS_##name: return text;
+    case FS_##name:                                                                                \
+        return text;
         FS_STATUS_MAP(X)
 #undef X
     }
@@ -68,9 +72,11 @@ const char *fs_status_text(fs_status code)
 int fs_status_exit(fs_status code)
 {
     switch (code) {
-    case FS_OK: return 0;
+    case FS_OK:
+        return 0;
 #define X(name, value, exit_code, text)                                                            \
-    case FS_##name: return exit_code;
+    case FS_##name:                                                                                \
+        return exit_code;
         FS_STATUS_MAP(X)
 #undef X
     }

@@ -72,14 +72,14 @@ static json_t *fault_json(const fs_geometry *geometry, const fs_fault_record *fa
 static json_t *outcome_json(const replay_result *result)
 {
     const fs_trial_record *r = &result->record;
-    return json_pack(
-        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
-        fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical, "masked",
-        (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc", (json_int_t)r->sdc, "due",
-        (json_int_t)r->due, "answers", (json_int_t)r->answers, "answers_changed",
-        (json_int_t)r->answers_changed, "metric", real_or_null(r->metric), "golden_metric",
-        result->golden_metric, "loss", real_or_null(r->loss), "deviation_max",
-        real_or_null(r->deviation_max), "kl_mean", real_or_null(r->kl_mean));
+    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
+                     fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical,
+                     "masked", (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc",
+                     (json_int_t)r->sdc, "due", (json_int_t)r->due, "answers",
+                     (json_int_t)r->answers, "answers_changed", (json_int_t)r->answers_changed,
+                     "metric", real_or_null(r->metric), "golden_metric", result->golden_metric,
+                     "loss", real_or_null(r->loss), "deviation_max", real_or_null(r->deviation_max),
+                     "kl_mean", real_or_null(r->kl_mean));
 }
 
 static fs_status append_json(printer *self, const replay_result *result)

@@ -22,10 +22,10 @@ typedef struct nn_view nn_view;
 
 /** Loads a HuggingFace folder and reads every parameter through `protect` (NULL: plain).
  * A codeword is a run of consecutive elements of one tensor, the last of a tensor filled up with
- * zeros. F32, F16 and BF16 tensors; prefixes "bert." and "transformer." optional; old LayerNorm.gamma and
- * beta; buffers that are no parameters are ignored.
- * Errors: as fs_config_read and fs_safetensors_open; FS_EFORMAT naming a missing tensor or a wrong
- * shape or dtype, with what was expected; FS_ENOMEM. */
+ * zeros. F32, F16 and BF16 tensors; prefixes "bert." and "transformer." optional; old
+ * LayerNorm.gamma and beta; buffers that are no parameters are ignored. Errors: as fs_config_read
+ * and fs_safetensors_open; FS_EFORMAT naming a missing tensor or a wrong shape or dtype, with what
+ * was expected; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
 /** Frees; every view must be gone. Nulls; idempotent. */
 void nn_model_close(nn_model **self);
@@ -50,8 +50,8 @@ uint64_t nn_view_checksum(const nn_view *self);
 
 /** A packed batch of token sequences: no padding. Borrowed by the functions below. */
 typedef struct nn_batch {
-    const int32_t *ids;   /* [off[n_seq]] token ids, each < vocab (asserted) */
-    const uint32_t *off;  /* [n_seq + 1] offsets, off[0] == 0; each length 1..positions */
+    const int32_t *ids;  /* [off[n_seq]] token ids, each < vocab (asserted) */
+    const uint32_t *off; /* [n_seq + 1] offsets, off[0] == 0; each length 1..positions */
     uint32_t n_seq;
 } nn_batch;
 
