@@ -119,7 +119,7 @@ function answer(report: Report, groups: Group[], base: number): string {
   }
   const first = `${name}: ${g.bitsLabel(worst!.bits)} does most harm, ${fmt.percent(worst!.rate[m].value)} ${fmt.MEASURE_NOUN[m]}`;
   const rest = next && next.rate[m].high >= worst!.rate[m].low
-    ? `, but the interval of ${g.bitsLabel(next.bits)} (${fmt.percent(next.rate[m].value)}) overlaps it.`
+    ? `, but the interval of ${g.bitsLabel(next.bits)} (${fmt.rateText(next.rate[m], next.n)}) overlaps it.`
     : next ? next.rate[m].k === 0
       ? `; next ${g.bitsLabel(next.bits)}, none seen in ${fmt.count(next.n)}, at most ${fmt.percent(next.rate[m].high, 2)}.`
       : `; next ${g.bitsLabel(next.bits)} with ${fmt.percent(next.rate[m].value)}.` : ".";

@@ -64,16 +64,24 @@ function one(report: Report, a: Group, m: Measure): string {
   const name = g.armName(report, a.arm);
   const noun = fmt.MEASURE_NOUN[m];
   if (a.n === 0) return "No trial of this point has finished yet.";
-  if (a.amount === 0) {
-    return a.rate[m].k === 0
-      ? `Without faults no trial of ${name} is harmed: ${noun}, ${none(a, m)}.`
-      : `Without any fault ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials ${fmt.MEASURE_VERB[m]}: the set-up itself is not sound.`;
-  }
+  if (a.amount === 0) return faultless(report, a);
   if (a.rate[m].k === 0) return `With ${where(report, a)}, ${noun} in ${name}: ${none(a, m)}.`;
   return (
     `With ${where(report, a)}, ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials ${fmt.MEASURE_VERB[m]} ` +
     `(${report.meta.confidence} % interval ${fmt.interval(a.rate[m].low, a.rate[m].high)}).`
   );
+}
+
+/** The check of the instrument: without faults every output is that of the fault-free run. */
+function faultless(report: Report, a: Group): string {
+  const name = g.armName(report, a.arm);
+  const masked = report.meta.outcomes.indexOf("masked");
+  const cells = report.cells.filter((c) => c.sweep === a.sweep && c.arm === a.arm && c.amount === 0 && c.guard === a.guard);
+  const n = cells.reduce((sum, c) => sum + c.n, 0);
+  const same = cells.reduce((sum, c) => sum + (c.outcomes[masked] ?? 0), 0);
+  return same === n
+    ? `Without faults all ${fmt.count(n)} trials of ${name} are masked: every output is bit for bit that of the fault-free run.`
+    : `Without any fault ${fmt.plural(n - same, "trial", ["differs", "differ"])} of ${fmt.count(n)} in ${name} from the fault-free run: the set-up itself is not sound.`;
 }
 
 /** The sentence. An effect is claimed only where the interval of the difference excludes none. */
@@ -180,12 +188,13 @@ function armTable(report: Report, a: Group, others: Group[], m: Measure): HTMLEl
       h("tbody", {}, ...[a, ...others].map(row))));
 }
 
-function conventionLine(report: Report, a: Group): string {
+function conventionLine(report: Report, a: Group, b: Group | null): string {
   const { meta } = report;
   const rule = measureRule(report);
   return (
-    `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}; ` +
-    `differences add the two arms\u2019 intervals in squares (Newcombe), which leaves the pairing of faults unused. Arithmetic ${meta.convention}.`
+    `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}` +
+    (b ? "; differences add the two arms\u2019 intervals in squares (Newcombe), which leaves the pairing of faults unused" : "") +
+    `. Arithmetic ${meta.convention}.`
   );
 }
 
@@ -219,7 +228,7 @@ export function drawVerdict(report: Report): HTMLElement[] {
     h("p", { class: "verdict", "aria-live": "polite" }, sentence(report, base, chosen, m) + late),
     ...(controls.length ? [h("div", { class: "controls" }, ...controls)] : []),
     tiles,
-    h("p", { class: "caption" }, conventionLine(report, base)),
+    h("p", { class: "caption" }, conventionLine(report, base, chosen)),
     ...(others.length > 1 ? [armTable(report, base, others, m)] : []),
   ];
 }

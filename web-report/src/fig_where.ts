@@ -246,13 +246,17 @@ function drawKey(svg: SVGSVGElement, heat: Heat, x: number, y: number, width: nu
   let top = y;
   if (at + 330 > x + width) { at = x; top = y + 38; }
   const sample = (face: Face, words: string): void => {
+    const room = 44 + mk.textWidth(words);
+    if (at > x && at + room > x + width) {
+      at = x;
+      top += 26;
+    }
     const box = { x: at, y: top - 6, w: 26, h: 22 };
     const node = drawPlace({ group: null, face, words, column: "" }, box, heat, false);
     node.removeAttribute("role");
     node.setAttribute("aria-hidden", "true");
     svg.append(node, mk.text(at + 30, top + 9, words, "legend"));
-    at += 44 + mk.textWidth(words);
-    if (at + 110 > x + width) { at = x; top += 26; }
+    at += room;
   };
   sample({ kind: "zero", high: 0 }, "none seen");
   sample({ kind: "notrun" }, "not run");

@@ -94,7 +94,7 @@ async function start(): Promise<void> {
   state.listen((keys) => (keys.has("measure") || keys.has("theme")) && restoreFilters());
   verdict(report);
   const cards = figures(report);
-  element("app").append(healthCard(report), cellsCard(report), trialsCard(report), methodCard(report));
+  element("app").append(healthCard(report, bitSweeps(report).length === 0), cellsCard(report), trialsCard(report), methodCard(report));
   startTheme(() => cards.forEach((c) => c.draw()));
   startDrawer(report);
   document.documentElement.dataset.ready = "yes";

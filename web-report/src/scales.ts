@@ -44,7 +44,7 @@ export function rateAxis(rates: number[], bounds: number[], bottom: number, top:
   if (seen.length > 0 && least < 0.02) {
     const floor = 10 ** Math.floor(Math.log10(least / 1.5));
     const scale = scaleLog().domain([floor, 1]).range([bottom, top]).clamp(true);
-    return { at: (v) => scale(Math.max(v, floor)), ticks: thin(decades(floor, 1).reverse()), log: true };
+    return { at: (v) => scale(Math.max(v, floor)), ticks: thin(decades(floor, 1).reverse()).reverse(), log: true };
   }
   if (rates.length === 0) bounds = [1];
   const most = Math.max(...rates, ...bounds.filter(Number.isFinite), 0);

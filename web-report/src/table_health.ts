@@ -19,7 +19,7 @@ function answer(report: Report): string {
   return `${p.complete ? "Yes" : "So far"}: ${done}, no result contradicted another, no trial was lost to a crash.`;
 }
 
-export function healthCard(report: Report): HTMLElement {
+export function healthCard(report: Report, wide: boolean): HTMLElement {
   const { progress: p, health } = report.meta;
   const span = health.started_ms !== null && health.finished_ms !== null ? health.finished_ms - health.started_ms : null;
   const rows = health.workers.map((w) => [
@@ -34,7 +34,7 @@ export function healthCard(report: Report): HTMLElement {
     ["unequal results", `${fmt.count(p.mismatches)}, flagged and not counted`],
     ["quarantined trials", fmt.count(p.quarantined)],
   ];
-  const root = h("section", { class: "card", id: "health", "aria-labelledby": "health-title" },
+  const root = h("section", { class: wide ? "card wide" : "card", id: "health", "aria-labelledby": "health-title" },
     h("header", {}, h("h2", { id: "health-title" }, "Was the campaign healthy?")),
     h("p", { class: "answer" }, answer(report)),
     h("dl", {}, ...facts.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)])));

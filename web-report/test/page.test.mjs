@@ -166,7 +166,7 @@ test("gates: an effect is claimed only where the interval excludes none", async 
   const expected = {
     same: /^No measurable difference between a and b/,
     "zero-events": /^No critical trials in either arm .* at most /,
-    "zero-faults": /^Without faults .* none seen in 50, at most /,
+    "zero-faults": /^Without faults all 50 trials of unprotected are masked/,
     quickstart: /^flipguard cuts critical trials from .*95 % interval/,
     "one-arm": /^With faults in 1 % of the values of all parameters, .* of unprotected\u2019s trials are critical/,
     empty: /^No trial of this point has finished yet\. The campaign is unfinished: 0 of /,
