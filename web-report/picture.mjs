@@ -11,12 +11,13 @@ const browser = await chromium.launch({
   args: ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic"],
 });
-const page = await browser.newPage({ viewport: { width: 1000, height: 900 }, colorScheme: "light" });
+const page = await browser.newPage({ viewport: { width: 960, height: 900 }, colorScheme: "light" });
 await page.goto(pathToFileURL(resolve(page_path)).href);
 await page.waitForFunction(() => document.documentElement.dataset.ready === "yes");
 await page.waitForFunction(() => [...document.querySelectorAll("#rates,#where,#bits")].every((c) => c.querySelector("svg")));
 // Down to the end of the maps, as far as the page has them: the rest would not be read at this size.
-const height = await page.evaluate(() => Math.max(...[...document.querySelectorAll("#verdict,#rates,#where")].map((e) => e.getBoundingClientRect().bottom)) + 20);
-await page.screenshot({ path: out, fullPage: true, clip: { x: 0, y: 0, width: 1000, height } });
+await page.evaluate(() => document.querySelectorAll("details,.tools").forEach((e) => e.remove()));
+const height = await page.evaluate(() => Math.max(...[...document.querySelectorAll("#verdict,#rates,#where")].map((e) => e.getBoundingClientRect().bottom)) + 16);
+await page.screenshot({ path: out, fullPage: true, clip: { x: 0, y: 0, width: 960, height } });
 await browser.close();
 console.log(`${out}: ${statSync(out).size} bytes`);
