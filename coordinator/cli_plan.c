@@ -84,7 +84,7 @@ static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
         (int)cell->pair, "amount", fs_amount_name(cell->amount.kind), "value", cell->amount.value,
         "kind", fs_fault_kind_name(cell->kind), "bits", cell->bits->name, "guard",
         fs_buf_text(&guard), "values", (json_int_t)cell->space->values, "sites",
-        (json_int_t)(cell->space->values * cell->space->bit_count), "trials",
+        (json_int_t)cell->space->values * (json_int_t)cell->space->bit_count, "trials",
         (json_int_t)cell->trials, "faults_per_trial", fs_cell_faults(cell), "half_width",
         cli_json_real(half_width(plan, cell, P_WORST)), "half_width_rare",
         cli_json_real(half_width(plan, cell, P_RARE)));
