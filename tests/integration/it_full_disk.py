@@ -1,0 +1,81 @@
+"""A full disk pauses a campaign; when there is room it goes on, and nothing acknowledged is lost.
+
+The store lies on a small tmpfs that the test mounts, fills and enlarges: root only.
+"""
+import os
+import subprocess
+import time
+import unittest
+
+import harness
+
+
+@unittest.skipUnless(os.geteuid() == 0, "mounting a tmpfs needs root")
+class FullDisk(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.dir / "disk"
+        self.disk.mkdir()
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(self.disk)],
+                              capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipTest("cannot mount a tmpfs: " + made.stderr.strip())
+
+    def tearDown(self):
+        for process in self.processes:
+            if process.poll() is None:
+                self.kill(process)
+        subprocess.run(["umount", "-l", str(self.disk)], check=True)
+        super().tearDown()
+
+    def test_pause_and_go_on(self):
+        model, data = self.tiny(layers=1, width=16, heads=2, data=4)
+        path = self.campaign(f"""campaign: full
+seed: 2
+task: {{kind: classification, model: {model}, data: {data}}}
+arms: [{{name: unprotected}}]
+sweep:
+  - {{name: flips, site: {{parameters: all}}, amount: {{count: 1}}, trials: 6000}}
+""")
+        log = self.dir / "log"
+        with open(log, "w") as err:
+            process = self.start("run", path, "--out", self.disk / "out", "--no-report", stderr=err)
+        deadline = time.time() + 120
+        while "disk is full" not in log.read_text() and time.time() < deadline:
+            self.assertIsNone(process.poll(), log.read_text())
+            time.sleep(0.2)
+        self.assertIn("disk is full", log.read_text(), "the pause is said")
+        self.assertIsNone(process.poll(), "a full disk does not end the campaign")
+        subprocess.run(["mount", "-o", "remount,size=64m", str(self.disk)], check=True)
+        self.assertEqual(process.wait(240), 0, log.read_text())
+        verify = self.json("verify", "--json", self.disk / "out")
+        self.assertTrue(verify["ok"], verify)
+        self.assertEqual(verify["trials"], 6000)
+        # The same trials as where there was room all the time.
+        self.run_program("run", path, "--out", self.dir / "roomy", "--no-report")
+        self.assertEqual(self.run_program("verify", "--dump", self.disk / "out").stdout,
+                         self.run_program("verify", "--dump", self.dir / "roomy").stdout)
+
+    def test_no_room_at_all(self):
+        with open(self.disk / "filler", "wb") as filler:
+            try:
+                while True:
+                    filler.write(bytes(65536))
+                    filler.flush()
+            except OSError:
+                pass
+        model, data = self.tiny(data=4)
+        path = self.campaign(f"""campaign: full
+task: {{kind: classification, model: {model}, data: {data}}}
+sweep: [{{name: flips, site: {{parameters: all}}, amount: {{count: 1}}, trials: 5}}]
+""")
+        result = self.run_program("run", path, "--out", self.disk / "out", code=1, timeout=60)
+        self.assertIn("full", result.stderr)
+        result = self.run_program("eval", model, "--task", "classification", "--data", data, "--logits",
+                                  self.disk / "logits", code=1)
+        self.assertIn("logits", result.stderr)
+        self.assertFalse((self.disk / "logits").exists())
+
+
+if __name__ == "__main__":
+    harness.main()
