@@ -191,7 +191,7 @@ fs_status fs_store__totals_encode(const fs_totals *totals, fs_buf *out)
 fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size)
 {
     fs_store_reader in = {data, (const uint8_t *)data + size, 0};
-    uint64_t words[FS_STORE_TOTALS_WORDS];
+    uint64_t words[FS_STORE_TOTALS_WORDS] = {0};
     for (size_t i = 0; i < FS_STORE_TOTALS_WORDS; i++) words[i] = fs_store__get_u64(&in);
     memcpy(out, words, sizeof words);
     return reader_end(&in, "a cell's totals");

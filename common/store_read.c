@@ -156,8 +156,7 @@ fs_status fs_store_each_trial(fs_store *self, uint32_t cell, fs_store_visit_tria
                               void *data)
 {
     trial_visit v = {cell, visit, data};
-    fs_store_key first =
-        cell == UINT32_MAX ? (fs_store_key){.size = 0} : fs_store__key_trial(cell, 0);
+    fs_store_key first = fs_store__key_trial(cell == UINT32_MAX ? 0 : cell, 0);
     return each(self, FS_DB_TRIALS, first, visit_trial, &v);
 }
 

@@ -139,9 +139,8 @@ static fs_status recount_quarantine(checker *c, const MDB_val *key, const MDB_va
     else
         FS_TRY(problem(c, "cell %u: trial %llu is quarantined and not marked done", r->cell,
                        (unsigned long long)trial));
-    MDB_val found;
-    if (mdb_get(c->txn, c->store->dbi[FS_DB_TRIALS], &(MDB_val){key->mv_size, key->mv_data},
-                &found) == 0)
+    MDB_val same = *key, found;
+    if (mdb_get(c->txn, c->store->dbi[FS_DB_TRIALS], &same, &found) == 0)
         FS_TRY(problem(c, "cell %u: trial %llu is quarantined and has a result", r->cell,
                        (unsigned long long)trial));
     r->totals.quarantined++;
