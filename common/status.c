@@ -1,3 +1,4 @@
+#define FS_STATUS_IMPL
 #include "status.h"
 
 #include <stdarg.h>

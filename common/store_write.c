@@ -74,7 +74,7 @@ static fs_status mark_done(fs_store_touched *touched, uint64_t trial)
         last->count++;
         return FS_OK;
     }
-    if (touched->range_count == touched->range_capacity) {
+    if (touched->ranges == NULL || touched->range_count == touched->range_capacity) {
         size_t capacity = touched->range_capacity == 0 ? 16 : touched->range_capacity * 2;
         fs_range *grown = realloc(touched->ranges, capacity * sizeof *grown);
         if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu ranges", capacity);
@@ -194,12 +194,19 @@ fs_status fs_store_put_event(fs_store *self, uint64_t wall_ms, const char *kind,
     return status;
 }
 
+static int same_bits(double a, double b)
+{
+    uint64_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 /* Equal in what the trials are compared with; where it ran may differ. */
 static int golden_equal(const fs_store_golden *a, const fs_store_golden *b)
 {
-    return memcmp(&a->metric, &b->metric, sizeof a->metric) == 0 &&
-           memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 && a->answers == b->answers &&
-           a->checksum == b->checksum && a->altered == b->altered;
+    return same_bits(a->metric, b->metric) && same_bits(a->loss, b->loss) &&
+           a->answers == b->answers && a->checksum == b->checksum && a->altered == b->altered;
 }
 
 fs_status fs_store_put_golden(fs_store *self, uint32_t variant, const fs_store_golden *golden)
