@@ -75,8 +75,9 @@ static uint32_t service_variant(void *context, uint32_t cell)
 
 static fs_status fill(wk_service *self, const wk_service_request *request)
 {
-    FS_TRY(fs_campaign_parse(&self->campaign, request->campaign, request->campaign_bytes,
-                             "the coordinator's campaign"));
+    /* Its paths are the coordinator's: absolute, and perhaps not here. */
+    FS_TRY(fs_campaign_parse_stored(&self->campaign, request->campaign, request->campaign_bytes,
+                                    "the coordinator's campaign"));
     FS_TRY(localise_all(self->campaign, request->models));
     FS_TRY(fs_plan_new(&self->plan, self->campaign));
     if (!self->plan->has_fingerprint ||

@@ -21,7 +21,7 @@ typedef enum wk_event {
 #define STAYS (-1)
 
 /* [state][event]: the next state; STAYS: the event changes nothing. */
-static const signed char next_state[WK_STATE_COUNT][EVENT_COUNT] = {
+static const short next_state[WK_STATE_COUNT][EVENT_COUNT] = {
 #define TO(name) WK_STATE_##name
     /*                         WHO           SAME       OTHER          PREPARED   DRAIN LEAVE */
     [WK_STATE_CONNECTING] = {TO(GREETING), STAYS, TO(PREPARING), STAYS, TO(DRAINING), TO(GONE)},
