@@ -46,6 +46,11 @@ fs_status fs_fault_space_new(fs_fault_space **out, const fs_geometry *geometry,
         self->values += slice->values;
     }
     self->first[self->slice_count] = self->values;
+    /* A campaign may have many cells of few slices each: keep what is used. */
+    uint32_t *slices = realloc(self->slices, (self->slice_count + 1) * sizeof *slices);
+    uint64_t *first = realloc(self->first, (self->slice_count + 1) * sizeof *first);
+    if (slices != NULL) self->slices = slices;
+    if (first != NULL) self->first = first;
     if (self->values == 0) {
         fs_fault_space_destroy(&self);
         return fs_fail(FS_ECONFIG, "the selection holds no parameter of this model");

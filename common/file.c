@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "limits.h"
+#include "outfile.h"
 
 /* Opens a regular file and says its size. */
 static fs_status open_regular(int *out_fd, size_t *out_size, const char *path)
@@ -89,41 +90,12 @@ static fs_status errno_status(const char *path, const char *what)
                    what, strerror(error));
 }
 
-static fs_status write_all(int fd, const char *path, const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return errno_status(path, "write");
-        data += n;
-        size -= (size_t)n;
-    }
-    return FS_OK;
-}
-
 fs_status fs_file_write_atomic(const char *path, const void *data, size_t size)
 {
-    char temporary[FS_PATH_BYTES_MAX], dir[FS_PATH_BYTES_MAX];
-    int n = snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof temporary) return fs_fail(FS_ELIMIT, "path too long");
-    FS_TRY(fs_path_dir(dir, path));
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return errno_status(temporary, "open");
-    fs_status status = write_all(fd, temporary, data, size);
-    if (status == FS_OK && fsync(fd) != 0) status = errno_status(temporary, "fsync");
-    if (close(fd) != 0 && status == FS_OK) status = errno_status(temporary, "close");
-    if (status == FS_OK && rename(temporary, path) != 0) status = errno_status(path, "rename");
-    if (status != FS_OK) {
-        unlink(temporary);
-        return status;
-    }
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        /* The rename is already visible; not every file system syncs a folder. */
-        if (fsync(fd) != 0) errno = 0;
-        close(fd);
-    }
-    return FS_OK;
+    fs_outfile file;
+    FS_TRY(fs_outfile_open(&file, path));
+    if (size > 0) (void)fwrite(data, 1, size, file.file); /* commit finds what went wrong */
+    return fs_outfile_commit(&file);
 }
 
 fs_status fs_dir_make(const char *path)

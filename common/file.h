@@ -26,8 +26,8 @@ FS_MUST_CHECK fs_status fs_file_read(fs_buf *out, const char *path, size_t bytes
 FS_MUST_CHECK fs_status fs_map_open(fs_map *out, const char *path);
 /** Unmaps; idempotent. */
 void fs_map_close(fs_map *self);
-/** Writes to a temporary beside `path`, fsyncs, renames, fsyncs the folder: readers see the old or
- * the new contents, never a part. Errors: FS_EIO, FS_ENOSPC; the temporary is removed. */
+/** Writes a whole file by an fs_outfile: readers see the old or the new contents, never a part; a
+ * path that is no regular file is written to as it is. Errors: FS_EIO, FS_ENOSPC, FS_ELIMIT. */
 FS_MUST_CHECK fs_status fs_file_write_atomic(const char *path, const void *data, size_t size);
 /** Makes the folder and its missing parents. Errors: FS_EIO. */
 FS_MUST_CHECK fs_status fs_dir_make(const char *path);

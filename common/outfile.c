@@ -1,9 +1,12 @@
 #include "outfile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "file.h"
 
 static fs_status fail(const char *path, const char *what, int error)
 {
@@ -26,6 +29,18 @@ fs_status fs_outfile_open(fs_outfile *out, const char *path)
     return out->file == NULL ? fail(path, "open", errno) : FS_OK;
 }
 
+/* Makes the rename itself durable. It is visible already, and not every file system syncs a
+ * folder, so a failure says nothing that the caller could act on. */
+static void sync_folder(const char *path)
+{
+    char dir[FS_PATH_BYTES_MAX];
+    if (fs_path_dir(dir, path) != FS_OK) return;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)fsync(fd);
+    close(fd);
+}
+
 fs_status fs_outfile_commit(fs_outfile *self)
 {
     if (self->file == NULL) return FS_OK;
@@ -43,6 +58,7 @@ fs_status fs_outfile_commit(fs_outfile *self)
     if (status == FS_OK && !whole && rename(self->temporary, self->path) != 0)
         status = fail(self->path, "rename", errno);
     if (status != FS_OK && !whole) unlink(self->temporary);
+    if (status == FS_OK && !whole) sync_folder(self->path);
     return status;
 }
 
