@@ -61,6 +61,7 @@ class Identity(harness.Case):
             done(f"{threads} thread(s)", out)
         done("two workers over TCP", self.over_tcp(path))
         out, kills = self.with_kills(path, rounds, pause)
+        self.assertTrue(all(kills), f"the campaign ended before both were killed: {kills}")
         done(f"{kills[0]} coordinator and {kills[1]} worker kills", out)
         self.assertEqual(len(set(digest for digest, _ in runs.values())), 1, runs)
 

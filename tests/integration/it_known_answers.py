@@ -29,11 +29,16 @@ sweep:
             "  - {name: top, site: {parameters: mlp}, amount: {count: 1}, bits: [30], trials: 100}")
         plain = next(c for c in cells if c["arm"] == "unprotected")
         ep = next(c for c in cells if c["arm"] == "ep")
-        # An input counts as due or sdc; a trial as critical when accuracy falls by 5 points.
-        harmed = plain["trials_due"] + plain["trials_sdc"]
-        print(f"bit 30 of MLP weights: {harmed} of 100 trials sdc or due, {plain['critical']} critical;"
-              f" under ep {ep['masked']} of {100 * 64} inputs masked")
-        self.assertGreaterEqual(harmed, 95)
+        # A record's second byte is its outcome (3: due), the third whether it is critical.
+        records = [line.split()[1] for line in
+                   self.run_program("verify", "--dump", self.dir / "out").stdout.splitlines()
+                   if line.startswith("0/")]
+        self.assertEqual(len(records), 100)
+        harmed = sum(r[2:4] == "03" or r[4:6] == "01" for r in records)
+        self.assertEqual(sum(r[4:6] == "01" for r in records), plain["critical"])
+        print(f"bit 30 of MLP weights: {harmed} of 100 trials critical or due ({plain['critical']} critical,"
+              f" {plain['trials_due']} due); under ep {ep['masked']} of {100 * 64} inputs masked")
+        self.assertGreaterEqual(harmed, 80)
         self.assertEqual(ep["masked"], 100 * 64)
 
 

@@ -45,10 +45,15 @@ fi
 git clone -q "$top" "$root/home/flipsweep"
 run() { chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
     bash -c "cd /home/flipsweep && $1"; }
+quickstart() {
+    run ./quickstart
+    [ -z "${DATA:-}" ] || [ -s "$root/home/flipsweep/build/quickstart/report.html" ] ||
+        { echo "chroot.sh: quickstart left no report" >&2; exit 1; }
+}
 case "$what" in
-quickstart) run ./quickstart ;;
+quickstart) quickstart ;;
 check) run ./check ;;
-both) run ./quickstart; run ./check ;;
+both) quickstart; run ./check ;;
 *) echo "usage: chroot.sh [quickstart|check|both]" >&2; exit 2 ;;
 esac
 echo "chroot.sh: $what succeeded on a bare Debian 12"
