@@ -13,6 +13,7 @@
 #include "assert.h"
 #include "clock.h"
 #include "file.h"
+#include "limits.h"
 #include "log.h"
 
 static const char socket_name[] = "control.sock";

@@ -7,6 +7,7 @@
 
 #include "assert.h"
 #include "file.h"
+#include "limits.h"
 #include "log.h"
 
 typedef struct child {

@@ -15,6 +15,7 @@
 
 #include "coord_control.h"
 #include "file.h"
+#include "limits.h"
 
 typedef struct server {
     uv_loop_t loop;
