@@ -9,6 +9,7 @@
 #include "assert.h"
 #include "clock.h"
 #include "log.h"
+#include "summary.h"
 
 /* --- the plan, as the scheduler asks for it --- */
 
@@ -186,6 +187,18 @@ void coord_core__grant_all(coord_core *self)
 
 /* --- workers that go --- */
 
+/** The store counts these as retries when nothing is live any more. */
+static void journal_lost_leases(coord_core *self, uint32_t index)
+{
+    const coord_worker *worker = coord_workers_at(self->workers, index);
+    fs_lease held[FS_LEASES_PER_WORKER_MAX];
+    uint32_t count = coord_scheduler_held(self->scheduler, index, held);
+    for (uint32_t i = 0; i < count; i++)
+        coord_core__event(self, SUMMARY_EVENT_LEASE_LOST,
+                          "lease %" PRIu64 " of cell %u, trials from %" PRIu64 ", of %s on %s",
+                          held[i].id, held[i].cell, held[i].first, worker->uuid, worker->host);
+}
+
 static void leave(coord_core *self, uint32_t index, coord_departure how, const char *why)
 {
     coord_worker *worker = coord_workers_at(self->workers, index);
@@ -194,6 +207,7 @@ static void leave(coord_core *self, uint32_t index, coord_departure how, const c
     fs_debug("worker %s on %s (pid %u) is gone: %s", worker->uuid, worker->host, worker->pid, why);
     coord_core__event(self, how == COORD_DIED ? "worker-died" : "worker-left",
                       "%s on %s, pid %u: %s", worker->uuid, worker->host, worker->pid, why);
+    if (how == COORD_DIED) journal_lost_leases(self, index);
     must(self, coord_scheduler_left(self->scheduler, index, how));
     coord_core__quarantine(self, "its worker died while running it");
     if (how == COORD_DIED && ++self->deaths_in_a_row >= COORD_DEATHS_IN_A_ROW_MAX)
