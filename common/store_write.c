@@ -21,6 +21,11 @@ fs_status fs_store_begin(fs_store *self)
     FS_ASSERT(self->mode == FS_STORE_CREATE && self->txn == NULL);
     FS_TRY(fs_store__env_mend(self));
     int rc = mdb_txn_begin(self->env, NULL, 0, &self->txn);
+    if (rc == MDB_PANIC) { /* the last commit could not write its meta page, for want of space */
+        self->broken = 1;
+        FS_TRY(fs_store__env_mend(self));
+        rc = mdb_txn_begin(self->env, NULL, 0, &self->txn);
+    }
     if (rc != 0) {
         self->txn = NULL;
         return fs_store__error(self, rc, "begin");

@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -453,6 +455,25 @@ static void test_a_full_map_grows(void **state)
     assert_verifies(f->store, 20000);
 }
 
+/* Makes the descriptor by which LMDB writes its meta pages one of a full device: the other one that
+ * it has of data.mdb. */
+static void fill_meta_disk(fs_store *store)
+{
+    int data_fd, full = open("/dev/full", O_WRONLY | O_CLOEXEC), found = 0;
+    struct stat data, other;
+    assert_true(full >= 0);
+    assert_int_equal(mdb_env_get_fd(store->env, &data_fd), 0);
+    assert_int_equal(fstat(data_fd, &data), 0);
+    for (int fd = 3; fd < 256; fd++) {
+        if (fd == data_fd || fstat(fd, &other) != 0) continue;
+        if (other.st_dev != data.st_dev || other.st_ino != data.st_ino) continue;
+        assert_int_equal(dup2(full, fd), fd);
+        found++;
+    }
+    assert_int_equal(found, 1);
+    close(full);
+}
+
 static void test_a_broken_environment_is_reopened(void **state)
 {
     fixture *f = *state;
@@ -460,7 +481,14 @@ static void test_a_broken_environment_is_reopened(void **state)
     assert_int_equal(fs_store_begin(f->store), FS_OK);
     put(f, 0, 0, 0);
     assert_int_equal(fs_store_commit(f->store), FS_OK);
-    f->store->broken = 1; /* as after LMDB's panic */
+    /* The meta page cannot be written: LMDB refuses whatever follows until it is opened again. */
+    assert_int_equal(fs_store_begin(f->store), FS_OK);
+    assert_int_equal(put(f, 0, 1, 0), 0);
+    fill_meta_disk(f->store);
+    assert_int_equal(fs_store_commit(f->store), FS_ENOSPC);
+    fs_store_abort(f->store);
+    MDB_txn *txn;
+    assert_int_equal(mdb_txn_begin(f->store->env, NULL, 0, &txn), MDB_PANIC);
     assert_int_equal(fs_store_begin(f->store), FS_OK);
     assert_int_equal(put(f, 0, 0, 0), 1);
     assert_int_equal(put(f, 0, 1, 0), 0);
