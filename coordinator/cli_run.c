@@ -11,6 +11,7 @@
 #include "coord_local.h"
 #include "coord_loop.h"
 #include "coord_until.h"
+#include "cores.h"
 #include "file.h"
 #include "limits.h"
 #include "log.h"
@@ -59,7 +60,7 @@ static const fs_option run_options[] = {
 static uint32_t threads_each(const run_values *values, uint32_t workers)
 {
     if (values->threads > 0) return values->threads;
-    uint32_t cores = (uint32_t)uv_available_parallelism();
+    uint32_t cores = fs_cores_usable();
     return cores / workers > 0 ? cores / workers : 1;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "assert.h"
 #include "file.h"
@@ -89,13 +90,15 @@ static fs_status start_child(child *c)
 {
     coord_local *self = c->local;
     const coord_local_options *o = &self->options;
-    char threads[16], audit[32], simulate_us[24];
+    char parent[16], threads[16], audit[32], simulate_us[24];
     const char *argv[16];
     size_t n = 0;
     argv[n++] = self->program;
     argv[n++] = "--connect";
     argv[n++] = self->endpoint;
+    snprintf(parent, sizeof parent, "%d", (int)getpid());
     argv[n++] = "--parent-death";
+    argv[n++] = parent;
     if (o->threads > 0) {
         snprintf(threads, sizeof threads, "%u", o->threads);
         argv[n++] = "--threads";

@@ -299,6 +299,15 @@ void dataset_destroy(dataset **self)
     free(d);
 }
 
+uint32_t dataset_batch_inputs(const dataset *self, uint32_t first)
+{
+    uint32_t n = 1;
+    while (first + n < self->count &&
+           self->off[first + n + 1] - self->off[first] <= DATASET_BATCH_TOKENS)
+        n++;
+    return n;
+}
+
 nn_batch dataset_batch(const dataset *self, uint32_t first, uint32_t n, uint32_t *off)
 {
     for (uint32_t i = 0; i <= n; i++) off[i] = self->off[first + i] - self->off[first];

@@ -14,6 +14,10 @@
 #include "nn_model.h"
 #include "tok.h"
 
+enum {
+    DATASET_BATCH_TOKENS = 512 /* enough for the matrix kernels, small enough for the caches */
+};
+
 typedef struct dataset {
     fs_task_kind kind;
     int32_t *ids;     /* [off[count]] */
@@ -33,6 +37,9 @@ typedef struct dataset {
 FS_MUST_CHECK fs_status dataset_read(dataset **out, const fs_task *task, const fs_config *config,
                                      const tok *tokeniser);
 void dataset_destroy(dataset **self);
+/** @return how many inputs from `first` on make one batch: whole inputs of up to
+ * DATASET_BATCH_TOKENS tokens together, or a single longer one. */
+uint32_t dataset_batch_inputs(const dataset *self, uint32_t first);
 /** @return inputs [first, first + n) as a batch; `off` must hold n + 1 and is written. Borrowed. */
 nn_batch dataset_batch(const dataset *self, uint32_t first, uint32_t n, uint32_t *off);
 

@@ -1,10 +1,10 @@
 #include <inttypes.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "clock.h"
+#include "cores.h"
 #include "dataset.h"
 #include "hash.h"
 #include "limits.h"
@@ -61,14 +61,6 @@ typedef struct evaluation {
     double loss; /* sum over answers, in the order of inputs */
     double seconds;
 } evaluation;
-
-static uint32_t core_count(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : count > FS_THREADS_MAX ? FS_THREADS_MAX : (uint32_t)count;
-}
 
 static void print_number(FILE *file, double value)
 {
@@ -146,7 +138,7 @@ static fs_status prepare(evaluation *e, const char *dir)
 static fs_status compute(evaluation *e)
 {
     nn_eval_options options = {
-        .threads = e->values->threads == 0 ? core_count() : e->values->threads,
+        .threads = e->values->threads == 0 ? fs_cores_usable() : e->values->threads,
         .lm_logits = e->values->logits != NULL,
         .sink = take_item,
         .context = e,

@@ -9,7 +9,6 @@
 #include "metrics.h"
 
 enum {
-    BATCH_TOKENS = 512,         /* enough for the matrix kernels, small enough for the caches */
     LOGIT_VALUES_MAX = 4 << 20, /* a language model's logits in one block */
     DETAIL_BYTES = 1024
 };
@@ -46,20 +45,11 @@ typedef struct extent {
     uint32_t longest;
 } extent;
 
-/** @return how many inputs from `first` on make one batch. */
-static uint32_t batch_inputs(const dataset *data, uint32_t first)
-{
-    uint32_t n = 1;
-    while (first + n < data->count && data->off[first + n + 1] - data->off[first] <= BATCH_TOKENS)
-        n++;
-    return n;
-}
-
 static extent measure(const dataset *data)
 {
     extent most = {0};
     for (uint32_t first = 0; first < data->count;) {
-        uint32_t n = batch_inputs(data, first);
+        uint32_t n = dataset_batch_inputs(data, first);
         uint32_t tokens = data->off[first + n] - data->off[first];
         if (n > most.inputs) most.inputs = n;
         if (tokens > most.tokens) most.tokens = tokens;
@@ -207,7 +197,7 @@ static uint32_t take(run *r, uint32_t *first)
     pthread_mutex_lock(&r->lock);
     uint32_t n = 0;
     *first = r->next;
-    if (r->status == FS_OK && r->next < r->data->count) n = batch_inputs(r->data, r->next);
+    if (r->status == FS_OK && r->next < r->data->count) n = dataset_batch_inputs(r->data, r->next);
     r->next += n;
     pthread_mutex_unlock(&r->lock);
     return n;

@@ -43,6 +43,8 @@ const nn_model *nn_view_model(const nn_view *self);
 /** Reads and writes one parameter as arithmetic sees it (bits of fp32). O(1). */
 uint32_t nn_view_get(const nn_view *self, uint32_t tensor, uint64_t element);
 void nn_view_set(nn_view *self, uint32_t tensor, uint64_t element, uint32_t bits);
+/** @return pages of memory that the weights take: as many may become private. */
+size_t nn_view_pages(const nn_view *self);
 /** Drops every private page: the view is the model again, and its memory is shared again. */
 FS_MUST_CHECK fs_status nn_view_reset(nn_view *self);
 /** @return XXH3-64 over the view's weights; equal to the model's after an undone trial. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "assert.h"
 #include "hash.h"
@@ -52,6 +53,12 @@ uint32_t nn_view_get(const nn_view *self, uint32_t tensor, uint64_t element)
 void nn_view_set(nn_view *self, uint32_t tensor, uint64_t element, uint32_t bits)
 {
     memcpy(self->image + nn__image_index(self->model, tensor, element), &bits, sizeof bits);
+}
+
+size_t nn_view_pages(const nn_view *self)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (self->model->image_bytes + page - 1) / page;
 }
 
 fs_status nn_view_reset(nn_view *self)

@@ -1,17 +1,23 @@
 /* flipsweep-worker: serves a coordinator, or runs named trials for replay and verify. */
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cblas.h>
 
+#include "cores.h"
 #include "log.h"
 #include "program.h"
 #include "wk_loop.h"
 #include "wk_replay.h"
 
-enum { GOLDEN_MB = 1024, GOLDEN_MB_MAX = 1 << 20, SECONDS_MAX = 365 * 24 * 3600 };
+enum {
+    GOLDEN_MB = 1024,
+    GOLDEN_MB_MAX = 1 << 20,
+    PRIVATE_MB = 1024,
+    SECONDS_MAX = 365 * 24 * 3600
+};
 
 typedef struct worker_values {
     const char *connect;
@@ -23,7 +29,7 @@ typedef struct worker_values {
     uint32_t idle_exit_s;
     double audit;
     int brute_force;
-    int parent_death;
+    uint32_t parent_death; /* 0: lives on its own */
     int simulate;
     uint64_t simulate_us;
 } worker_values;
@@ -46,8 +52,8 @@ static const fs_option worker_options[] = {
      "memory for fault-free activations, in MiB (default: 1024)", 1, GOLDEN_MB_MAX},
     {"audit", 0, "SHARE", FS_OPTION_REAL, AT(audit),
      "share of trials that are also run by brute force and must agree (default: 0)", 0, 1},
-    {"parent-death", 0, NULL, FS_OPTION_FLAG, AT(parent_death),
-     "die with the process that started this one, and say less", 0, 0},
+    {"parent-death", 0, "PID", FS_OPTION_U32, AT(parent_death),
+     "die with the process PID, which started this one, and say less", 1, INT32_MAX},
     {"replay", 0, "FILE", FS_OPTION_TEXT, AT(replay),
      "run the trials listed in FILE, one SWEEP/CELL/INDEX a line, and print them; no coordinator",
      0, 0},
@@ -58,13 +64,14 @@ static const fs_option worker_options[] = {
     {0},
 };
 
-static uint32_t usable_cores(void)
+/** Dies with the process that started this one. */
+static fs_status follow_parent(uint32_t pid)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int count = CPU_COUNT(&set);
-    if (count < 1) return 1;
-    return count > FS_THREADS_MAX ? FS_THREADS_MAX : (uint32_t)count;
+    fs_log_init("flipsweep-worker", FS_LOG_WARN);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fs_warn("cannot die with the parent process");
+    /* It may have died before the signal was asked for: then another process is the parent. */
+    if ((uint32_t)getppid() == pid) return FS_OK;
+    return fs_fail(FS_EINTERRUPTED, "process %u, which started this worker, is gone", pid);
 }
 
 static fs_status run(const void *data, const fs_arguments *arguments)
@@ -79,17 +86,16 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     /* A trial runs on one thread, and threads are ours to count. */
     openblas_set_num_threads(1);
     const uint32_t golden_mb = values->golden_mb > 0 ? values->golden_mb : GOLDEN_MB;
-    const wk_options executor = {.threads = values->threads > 0 ? values->threads : usable_cores(),
+    const wk_options executor = {.threads =
+                                     values->threads > 0 ? values->threads : fs_cores_usable(),
                                  .brute_force = values->brute_force,
                                  .audit = values->audit,
-                                 .golden_bytes_max = (uint64_t)golden_mb << 20};
+                                 .golden_bytes_max = (uint64_t)golden_mb << 20,
+                                 .private_bytes_max = (uint64_t)PRIVATE_MB << 20};
     if (values->replay != NULL) {
         return wk_replay(values->campaign, values->replay, &executor, stdout);
     }
-    if (values->parent_death) {
-        fs_log_init("flipsweep-worker", FS_LOG_WARN);
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fs_warn("cannot die with the parent process");
-    }
+    if (values->parent_death > 0) FS_TRY(follow_parent(values->parent_death));
     const wk_loop_options options = {.endpoint = values->connect,
                                      .models = values->models,
                                      .executor = executor,

@@ -203,7 +203,9 @@ fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_inde
     FS_TRY(image_of(self, cell->variant, &found));
     wk_trial **runner = &found->trials[thread];
     if (*runner == NULL) {
-        FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical));
+        uint64_t share = self->options.private_bytes_max /
+                         ((uint64_t)self->options.threads * self->plan->variant_count);
+        FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical, share));
     }
     FS_TRY(wk_trial_run(*runner, cell, protect, trial, self->options.brute_force, out));
     if (audited(self, cell, trial)) FS_TRY(audit(*runner, cell, protect, trial, out));

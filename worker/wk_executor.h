@@ -15,11 +15,13 @@
 typedef struct wk_executor wk_executor;
 
 typedef struct wk_options {
-    unsigned threads;          /* compute threads, 1..FS_THREADS_MAX */
-    int brute_force;           /* every trial runs the whole forward pass for every input */
-    int check_always;          /* compare the whole model after every trial, not one in 64 */
-    double audit;              /* share of trials also run by brute force, which must agree */
-    uint64_t golden_bytes_max; /* bound on cached golden activations, all variants together */
+    unsigned threads;           /* compute threads, 1..FS_THREADS_MAX */
+    int brute_force;            /* every trial runs the whole forward pass for every input */
+    int check_always;           /* compare the whole model after every trial, not one in 64 */
+    double audit;               /* share of trials also run by brute force, which must agree */
+    uint64_t golden_bytes_max;  /* bound on cached golden activations, all variants together */
+    uint64_t private_bytes_max; /* bound on threads' own copies of weights between trials, but for
+                                   an eighth of the weights each */
 } wk_options;
 
 /** What a fault-free run of a variant gave. Plain data; the same bits on every honest worker. */

@@ -10,8 +10,6 @@
 #include "math64.h"
 #include "metrics.h"
 
-enum { LM_ROWS = 32 }; /* rows of logits computed at a time */
-
 /* What one thread of the golden run works with. */
 typedef struct golden_thread {
     wk_golden *golden;
@@ -90,18 +88,18 @@ static fs_status cut_batches(wk_golden *self)
         return fs_fail(FS_ENOMEM, "no memory for %u inputs", data->count);
     }
     uint64_t answers = 0;
-    uint32_t first = 0;
     for (uint32_t i = 0; i < data->count; i++) {
         self->answer_first[i] = answers;
         answers += is_lm(self) ? data->scored[i] : 1;
-        if (i == 0 || data->off[i + 1] - data->off[first] > WK_BATCH_TOKENS) {
-            self->batch_first[self->batch_count++] = first = i;
-        }
-        uint32_t tokens = data->off[i + 1] - data->off[first];
-        if (tokens > self->batch_tokens_max) self->batch_tokens_max = tokens;
-        if (i + 1 - first > self->batch_inputs_max) self->batch_inputs_max = i + 1 - first;
     }
     self->answer_first[data->count] = answers;
+    for (uint32_t first = 0, n; first < data->count; first += n) {
+        n = dataset_batch_inputs(data, first);
+        self->batch_first[self->batch_count++] = first;
+        uint32_t tokens = data->off[first + n] - data->off[first];
+        if (tokens > self->batch_tokens_max) self->batch_tokens_max = tokens;
+        if (n > self->batch_inputs_max) self->batch_inputs_max = n;
+    }
     self->batch_first[self->batch_count] = data->count;
     return FS_OK;
 }
@@ -165,8 +163,8 @@ static fs_status answer_lm(golden_thread *t, uint32_t input)
     uint32_t scored = self->data->scored[input];
     const int32_t *targets = self->data->ids + self->data->off[input + 1] - scored;
     float *kept = self->logits;
-    for (uint32_t r = 0; r < scored; r += LM_ROWS) {
-        uint32_t rows = scored - r < LM_ROWS ? scored - r : LM_ROWS;
+    for (uint32_t r = 0; r < scored; r += WK_LM_ROWS) {
+        uint32_t rows = scored - r < WK_LM_ROWS ? scored - r : WK_LM_ROWS;
         const float *logits;
         /* The same code that trials use, with the cache switched off: it is being filled. */
         wk_golden uncached = *self;
@@ -225,7 +223,7 @@ static void *golden_thread_main(void *data)
 static fs_status golden_thread_init(golden_thread *t, wk_golden *self, atomic_uint *next_batch)
 {
     *t = (golden_thread){.golden = self, .next_batch = next_batch};
-    size_t lm_floats = is_lm(self) ? (size_t)LM_ROWS * (self->width + (size_t)self->classes) : 1;
+    size_t lm_floats = is_lm(self) ? (size_t)WK_LM_ROWS * (self->width + (size_t)self->classes) : 1;
     t->state = malloc((size_t)self->batch_tokens_max * self->width * sizeof *t->state);
     t->logits = malloc(lm_floats * sizeof *t->logits);
     t->off = malloc(((size_t)self->batch_inputs_max + 1) * sizeof *t->off);

@@ -11,7 +11,7 @@
 #include "nn_model.h"
 #include "wk_executor.h"
 
-enum { WK_BATCH_TOKENS = 512 }; /* inputs are packed up to this many tokens, or one longer input */
+enum { WK_LM_ROWS = 32 }; /* rows of a language model's logits computed at a time */
 
 typedef struct wk_golden {
     const nn_model *model; /* borrowed */

@@ -3,12 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "assert.h"
 #include "math64.h"
 #include "metrics.h"
-
-enum { LM_ROWS = 32 }; /* rows of logits computed at a time */
 
 /* What one input gave, beside golden. */
 typedef struct input_result {
@@ -31,8 +30,10 @@ typedef struct fault_map {
 struct wk_trial {
     const wk_golden *golden;
     const fs_critical *critical;
-    nn_view *view;  /* carries the faults */
-    nn_view *clean; /* is never written */
+    nn_view *view;      /* carries the faults */
+    size_t written_max; /* above it they are shared again */
+    size_t written;     /* values since its pages were last shared: as many may be private */
+    nn_view *clean;     /* is never written */
     fs_fault_list faults;
     wk_injection injection;
     fault_map map;
@@ -49,7 +50,7 @@ struct wk_trial {
     uint32_t *sub_off; /* [inputs + 1] of the active ones, packed */
     int32_t *sub_ids;  /* [tokens] */
     float *packed;     /* [tokens, width] */
-    float *logits;     /* classification: [inputs, classes]; else [LM_ROWS, width + classes] x 2 */
+    float *logits; /* classification: [inputs, classes]; else [WK_LM_ROWS, width + classes] x 2 */
 };
 
 static int is_lm(const wk_trial *self)
@@ -62,7 +63,18 @@ static const fs_geometry *geometry_of(const wk_trial *self)
     return nn_model_geometry(self->golden->model);
 }
 
-fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical)
+/* How many values may be written before the view's pages are shared again. An eighth of the pages
+ * is always allowed: fewer would be read again for every few faults. */
+static size_t written_max(const nn_view *view, uint64_t private_bytes)
+{
+    size_t pages = nn_view_pages(view);
+    uint64_t allowed = private_bytes / (uint64_t)sysconf(_SC_PAGESIZE);
+    if (allowed >= pages) return SIZE_MAX; /* all of them */
+    return allowed > pages / 8 ? (size_t)allowed : pages / 8;
+}
+
+fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical,
+                       uint64_t private_bytes)
 {
     *out = NULL;
     wk_trial *self = calloc(1, sizeof *self);
@@ -71,7 +83,7 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     self->critical = critical;
     const fs_config *config = &geometry_of(self)->config;
     size_t inputs = golden->batch_inputs_max, tokens = golden->batch_tokens_max;
-    size_t logits = is_lm(self) ? 2 * (size_t)LM_ROWS * (golden->width + (size_t)golden->classes)
+    size_t logits = is_lm(self) ? 2 * (size_t)WK_LM_ROWS * (golden->width + (size_t)golden->classes)
                                 : inputs * golden->classes;
     self->map.layer = calloc(config->layers, 1);
     self->token_hit = calloc(config->vocab, 1);
@@ -92,6 +104,7 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     fs_status status = complete ? FS_OK : fs_fail(FS_ENOMEM, "no memory for a trial");
     if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
     if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
+    if (status == FS_OK) self->written_max = written_max(self->view, private_bytes);
     if (status != FS_OK) wk_trial_destroy(&self);
     *out = self;
     return status;
@@ -320,11 +333,11 @@ static fs_status score_window(wk_trial *self, uint32_t input, uint32_t place)
     uint32_t scored = data->scored[input], length = data->off[input + 1] - data->off[input];
     const int32_t *targets = data->ids + data->off[input + 1] - scored;
     const float *state = self->state + (self->off[place] + length - 1 - scored) * width;
-    float *normed = self->logits, *faulty = normed + LM_ROWS * width;
-    float *scratch = faulty + LM_ROWS * classes;
+    float *normed = self->logits, *faulty = normed + WK_LM_ROWS * width;
+    float *scratch = faulty + WK_LM_ROWS * classes;
     input_result r = {.outcome = FS_OUTCOME_MASKED};
-    for (uint32_t at = 0; at < scored; at += LM_ROWS) {
-        uint32_t rows = scored - at < LM_ROWS ? scored - at : LM_ROWS;
+    for (uint32_t at = 0; at < scored; at += WK_LM_ROWS) {
+        uint32_t rows = scored - at < WK_LM_ROWS ? scored - at : WK_LM_ROWS;
         const uint32_t off[2] = {0, rows};
         const nn_batch batch = {self->sub_ids, off, 1};
         const float *clean;
@@ -442,6 +455,18 @@ static void summarise(wk_trial *self, fs_trial_record *record)
     }
 }
 
+/* Takes the faults out. A value written back leaves its page private; once more may be than are
+ * allowed, all are dropped, so that threads do not end with a whole model each. */
+static void restore(wk_trial *self)
+{
+    self->written += self->injection.count;
+    if (self->written > self->written_max && nn_view_reset(self->view) == FS_OK) {
+        self->written = 0;
+        return;
+    }
+    wk_restore(&self->injection, self->view, self->clean);
+}
+
 static fs_status check_restored(const wk_trial *self, const fs_fault_list *faults)
 {
     for (size_t i = 0; i < faults->count; i++) {
@@ -469,7 +494,7 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protect *pr
     for (uint32_t b = 0; b < self->golden->batch_count && status == FS_OK; b++) {
         status = run_batch(self, b, brute_force);
     }
-    wk_restore(&self->injection, self->view, self->clean);
+    restore(self);
     if (status == FS_OK) status = check_restored(self, &self->faults);
     if (status == FS_OK) summarise(self, record);
     return status;

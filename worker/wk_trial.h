@@ -13,8 +13,10 @@
 
 typedef struct wk_trial wk_trial;
 
+/** `private_bytes`: what its copies of changed pages may take between trials, but for an eighth of
+ * the weights that is always allowed. */
 FS_MUST_CHECK fs_status wk_trial_new(wk_trial **out, const wk_golden *golden,
-                                     const fs_critical *critical);
+                                     const fs_critical *critical, uint64_t private_bytes);
 void wk_trial_destroy(wk_trial **self);
 /** Draws, injects, runs, compares, restores. `record` is replaced. The view's touched values are
  * checked afterwards. Errors: FS_EMISMATCH if a value is not as before; FS_ENOMEM. */

@@ -55,7 +55,8 @@ static wk_executor *executor(const fixture *f, int brute_force, uint64_t golden_
     const wk_options options = {.threads = 1,
                                 .brute_force = brute_force,
                                 .check_always = 1,
-                                .golden_bytes_max = golden_bytes};
+                                .golden_bytes_max = golden_bytes,
+                                .private_bytes_max = golden_bytes};
     assert_ok(wk_executor_new(&made, f->plan, &options));
     return made;
 }
@@ -235,6 +236,62 @@ static void test_audit(void **state)
     fixture_close(&f);
 }
 
+/* @return bytes of private copies of pages of models, in all maps of this process. */
+static uint64_t private_bytes(void)
+{
+    char line[512];
+    int inside = 0;
+    uint64_t kb = 0;
+    unsigned long long n;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strchr(line, '-') != NULL && strchr(line, '-') < strchr(line, ' '))
+            inside = strstr(line, "memfd:flipsweep-model") != NULL;
+        else if (inside && sscanf(line, "Anonymous: %llu kB", &n) == 1)
+            kb += n;
+    }
+    fclose(file);
+    return kb * 1024;
+}
+
+/* Whatever trials write, big ones or many small ones, a thread keeps little of it to itself. */
+static void test_private_pages_are_bounded(void **state)
+{
+    tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
+    spec.width = 64;
+    fixture f;
+    fixture_open(&f, &spec, "ep",
+                 "  - {name: few, site: {parameters: all}, amount: {count: 3}, trials: 80}\n"
+                 "  - {name: many, site: {parameters: all}, amount: {rate: 0.05}, trials: 2}\n");
+    fs_buf alone[2] = {{0}}, bytes = {0};
+    wk_executor *e = executor(&f, 0, 0);
+    run(e, 0, 79, &alone[0]);
+    wk_executor_destroy(&e);
+    e = executor(&f, 0, 0);
+    run(e, 2, 1, &alone[1]);
+    const fs_geometry *geometry = f.plan->models[0].geometry;
+    uint64_t image = 0, most = 0;
+    for (size_t t = 0; t < geometry->tensor_count; t++)
+        image += sizeof(float) * geometry->tensors[t].rows * geometry->tensors[t].cols;
+    assert_true(image > 64 * 4096);
+    assert_int_equal(private_bytes(), 0); /* more values than an eighth of the pages */
+    for (uint64_t t = 0; t < 80; t++) {
+        run(e, 0, t, &bytes);
+        uint64_t now = private_bytes();
+        if (now > most) most = now;
+    }
+    assert_true(most > 0 && most <= image / 8 + 4096);
+    assert_memory_equal(bytes.data, alone[0].data, bytes.size);
+    run(e, 2, 1, &bytes);
+    assert_memory_equal(bytes.data, alone[1].data, bytes.size);
+    assert_int_equal(private_bytes(), 0);
+    for (int i = 0; i < 2; i++) fs_buf_free(&alone[i]);
+    fs_buf_free(&bytes);
+    wk_executor_destroy(&e);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_bit_30_under_ep),
         cmocka_unit_test(test_pairs_and_order),
         cmocka_unit_test(test_audit),
+        cmocka_unit_test(test_private_pages_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
