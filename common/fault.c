@@ -291,22 +291,6 @@ uint32_t fs_fault_apply(fs_fault fault, uint32_t word)
     return word;
 }
 
-int32_t fs_fault_first_layer(const fs_fault_list *self, const fs_geometry *geometry)
-{
-    int32_t first = INT32_MAX;
-    for (size_t i = 0; i < self->count; i++) {
-        const fs_slice *slice = &geometry->slices[self->items[i].slice];
-        int32_t layer = slice->layer;
-        if (layer < 0) {
-            int embedding = fs_component_group(slice->component) == FS_GROUP_EMBEDDING ||
-                            slice->component == FS_EMBEDDING_NORM;
-            layer = embedding ? -1 : (int32_t)geometry->config.layers;
-        }
-        if (layer < first) first = layer;
-    }
-    return first;
-}
-
 fs_bits fs_bits_parse(const char *word)
 {
     if (strcmp(word, "all") == 0) return FS_BITS_ALL;

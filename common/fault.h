@@ -81,9 +81,6 @@ void fs_fault_list_free(fs_fault_list *self);
 uint64_t fs_fault_list_checksum(const fs_fault_list *self);
 /** @return the word after the fault. */
 uint32_t fs_fault_apply(fs_fault fault, uint32_t word);
-/** @return the lowest layer that a list touches: -1 if it touches an embedding, `layers` of the
- * model for faults after the last block only, INT32_MAX for an empty list. */
-int32_t fs_fault_first_layer(const fs_fault_list *self, const fs_geometry *geometry);
 
 /** Reads "all", "sign", "exponent", "mantissa". @return 0 for another word. */
 fs_bits fs_bits_parse(const char *word);

@@ -32,11 +32,6 @@ fs_status fs_wrap(fs_status code, const char *format, ...)
     return fs_fail(code, "%s: %s", prefix, inner);
 }
 
-void fs_status_clear(void)
-{
-    detail[0] = '\0';
-}
-
 const char *fs_status_detail(void)
 {
     return detail;

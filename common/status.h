@@ -53,9 +53,6 @@ fs_status fs_wrap(fs_status code, const char *format, ...) __attribute__((format
 #define fs_wrap(code, ...) ((void)fs_wrap((code), __VA_ARGS__), (code))
 #endif
 
-/** Forgets the recorded detail. */
-void fs_status_clear(void);
-
 /** @return the detail of this thread's last fs_fail(), "" if none; borrowed until the next one. */
 const char *fs_status_detail(void);
 /** @return the code's name without prefix, as "EFORMAT"; static. */

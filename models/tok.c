@@ -1,11 +1,11 @@
 #include "tok.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "assert.h"
 #include "file.h"
+#include "json_file.h"
 #include "limits.h"
 #include "tok_bpe.h"
 #include "tok_ids.h"
@@ -45,22 +45,6 @@ typedef struct settings {
     char unknown[64], first[64], last[64], mask[64], pad[64];
 } settings;
 
-static fs_status read_json(json_t **out, const char *path)
-{
-    fs_buf text = {0};
-    fs_status status = fs_file_read(&text, path, FS_JSON_BYTES_MAX);
-    if (status == FS_OK) {
-        json_error_t error;
-        *out = json_loadb(fs_buf_text(&text), text.size, JSON_REJECT_DUPLICATES, &error);
-        if (*out == NULL)
-            status = fs_fail(FS_EFORMAT, "%s:%d: %s", path, error.line, error.text);
-        else if (!json_is_object(*out))
-            status = fs_fail(FS_EFORMAT, "%s: not a JSON object", path);
-    }
-    fs_buf_free(&text);
-    return status;
-}
-
 static fs_status setting_flag(const json_t *root, const char *path, const char *key, int *out)
 {
     const json_t *value = json_object_get(root, key);
@@ -93,7 +77,7 @@ static fs_status read_settings(settings *out, const char *dir)
     *out = (settings){{1, 1, 1}, "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]"};
     FS_TRY(fs_path_join(path, dir, "tokenizer_config.json"));
     if (!fs_file_exists(path)) return FS_OK;
-    fs_status status = read_json(&root, path);
+    fs_status status = fs_json_file_read(&root, path, FS_JSON_BYTES_MAX);
     tok_normaliser *n = &out->normaliser;
     if (status == FS_OK) status = setting_flag(root, path, "do_lower_case", &n->lower_case);
     n->strip_accents = n->lower_case; /* unless it is said */
@@ -220,7 +204,7 @@ static fs_status open_bpe(tok *self, const char *vocab_path, const char *merges_
 {
     json_t *root = NULL;
     fs_buf text = {0};
-    fs_status status = read_json(&root, vocab_path);
+    fs_status status = fs_json_file_read(&root, vocab_path, FS_JSON_BYTES_MAX);
     if (status == FS_OK) status = collect_vocabulary(self, vocab_path, root);
     json_decref(root);
     if (status == FS_OK) status = fs_file_read(&text, merges_path, FS_JSON_BYTES_MAX);
@@ -238,7 +222,7 @@ static fs_status kind_by_config(tok_kind *out, const char *dir)
     char path[FS_PATH_BYTES_MAX];
     json_t *root = NULL;
     FS_TRY(fs_path_join(path, dir, "config.json"));
-    fs_status status = read_json(&root, path);
+    fs_status status = fs_json_file_read(&root, path, FS_JSON_BYTES_MAX);
     if (status == FS_OK) {
         const char *type = json_string_value(json_object_get(root, "model_type"));
         if (type != NULL && strcmp(type, "bert") == 0)

@@ -183,16 +183,6 @@ static void test_selection(void **state)
     assert_status(fs_fault_space_new(&space, &geometry, everything, NULL, 0, 0), FS_ECONFIG);
 }
 
-static void test_first_layer(void **state)
-{
-    fs_fault items[] = {{.slice = 3}, {.slice = 1}, {.slice = 0}};
-    const fs_fault_list one = {items, 1, 1}, two = {items, 2, 2}, all = {items, 3, 3}, none = {0};
-    assert_int_equal(fs_fault_first_layer(&one, &geometry), 1);
-    assert_int_equal(fs_fault_first_layer(&two, &geometry), 0);
-    assert_int_equal(fs_fault_first_layer(&all, &geometry), -1);
-    assert_int_equal(fs_fault_first_layer(&none, &geometry), INT32_MAX);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,7 +192,6 @@ int main(void)
         cmocka_unit_test(test_drawing_is_frozen),
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_selection),
-        cmocka_unit_test(test_first_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

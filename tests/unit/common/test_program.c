@@ -88,7 +88,6 @@ static int run(const char *line)
     int out_fd = scratch_file(), err_fd = scratch_file(), old_out = dup(1), old_err = dup(2);
     dup2(out_fd, 1);
     dup2(err_fd, 2);
-    fs_status_clear();
     int code = fs_program_main(&program, argc, words);
     fflush(stdout);
     dup2(old_out, 1);

@@ -198,7 +198,7 @@ static void test_bad_bpe_vocabularies(void **state)
     } rows[] = {
         {"[]", "vocab.json: not a JSON object"},
         {"{}", "vocab.json: empty"},
-        {"{\"a\": 0,\n\"a\": 1}", "vocab.json:2: duplicate object key"},
+        {"{\"a\": 0,\n\"a\": 1}", "vocab.json:2:3: not valid JSON: duplicate object key"},
         {"{\"a\": 0, \"b\": 0}", "\"a\" and \"b\" both have id 0"},
         {"{\"a\": 0, \"b\": 2}", "\"b\": id 2 is not in 0..1"},
         {"{\"a\": -1}", "\"a\": id -1 is not in 0..0"},
