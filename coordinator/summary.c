@@ -95,10 +95,10 @@ static uint64_t stream_key(const fs_plan *plan, const char *id, const char *purp
     return fs_hash_u64(&hash);
 }
 
-static summary_rate trial_rate(uint64_t k, uint64_t n)
+static summary_rate trial_rate(uint64_t k, uint64_t n, double confidence)
 {
     return (summary_rate){n == 0 ? (double)NAN : (double)k / (double)n,
-                          fs_clopper_pearson(k, n, CONFIDENCE)};
+                          fs_clopper_pearson(k, n, confidence)};
 }
 
 static summary_rate input_rate(const uint32_t *k, size_t n, uint32_t inputs)
@@ -191,10 +191,11 @@ static fs_status summarise(scan *s, const fs_range *done, size_t done_count)
     const fs_totals *t = &out->totals;
     settle(s, done_count > 0 && done[0].first == 0 ? done[0].count : 0);
     out->n = t->trials;
-    out->critical = trial_rate(t->critical, out->n);
-    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->n);
-    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->n);
-    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->n);
+    out->critical_confidence = fs_cell_confidence(s->plan, s->cell, CONFIDENCE);
+    out->critical = trial_rate(t->critical, out->n, out->critical_confidence);
+    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->n, CONFIDENCE);
+    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->n, CONFIDENCE);
+    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->n, CONFIDENCE);
     out->sdc_inputs = input_rate(s->sdc, s->n, s->inputs);
     out->due_inputs = input_rate(s->due, s->n, s->inputs);
     return summarise_metric(s);

@@ -191,7 +191,8 @@ sweep:
         live = self.status(out)
         self.assertEqual(live["state"], "running")
         self.assertEqual(len(live["workers"]), 1)
-        self.run_program("stop", "--drain", out)
+        self.assertEqual(self.json("stop", "--json", "--drain", out),
+                         {"state": "running", "asked": "drain"})
         self.ends(process, 3, out)
         self.assertIn("the same command goes on", self.said(out))
         first = self.status(out)
@@ -422,8 +423,22 @@ sweep:
         self.assertFalse((split / "data.mdb").exists())
         self.run_program("run", path, "--out", split, "--simulate") # state-dir is remembered
         self.check_complete(split, 500)
+        # Every reader follows it, also those of single trials.
+        self.assertEqual(len(self.run_program("verify", "--dump", split).stdout.splitlines()), 500)
         (split / "state-dir").write_text("nowhere")
         self.assertIn("state-dir", self.run_program("status", split, code=2).stderr)
+
+    def test_serve_prints_one_document(self):
+        path, out = self.write(200), self.dir / "out"
+        server, endpoint = self.serve(path, out, "--json", "--no-report")
+        worker = self.worker(endpoint)
+        self.ends(server, 0, out)
+        self.assertEqual(worker.wait(30), 0)
+        lines = self.said(out).splitlines()
+        self.assertNotIn(endpoint, lines)
+        documents = [json.loads(line) for line in lines if line.startswith("{")]
+        self.assertEqual([(d["state"], d["trials_done"]) for d in documents], [("complete", 200)])
+        self.assertFalse((out / "report.html").exists())
 
     def test_access_file(self):
         path, out = self.write(), self.dir / "out"
@@ -431,6 +446,7 @@ sweep:
         worker = self.start("worker", "--access", out / "access.json", "--simulate")
         self.ends(server, 0, out)
         self.assertEqual(worker.wait(30), 0)
+        self.assertIn("<!doctype html>", (out / "report.html").read_text(encoding="utf-8")[:100].lower())
         bad = self.dir / "bad.json"
         for text in ("", "[]", '{"endpoint": 5}', "{"):
             bad.write_text(text)
