@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "assert.h"
 #include "clock.h"
@@ -32,8 +33,23 @@ static int cell_stops(void *data, uint32_t cell, uint64_t n, uint64_t critical)
 
 /* --- creation --- */
 
+typedef struct quarantine_load {
+    coord_scheduler *scheduler;
+    fs_status status;
+} quarantine_load;
+
+static int load_quarantined(void *data, uint32_t cell, uint64_t trial, const char *cause)
+{
+    quarantine_load *self = data;
+    self->status = coord_scheduler_load_quarantined(self->scheduler, cell, trial);
+    return self->status != FS_OK;
+}
+
 static fs_status load(coord_core *self, fs_store *store)
 {
+    quarantine_load quarantine = {self->scheduler, FS_OK};
+    FS_TRY(fs_store_each_quarantine(store, load_quarantined, &quarantine));
+    FS_TRY(quarantine.status);
     for (uint32_t i = 0; i < self->plan->cell_count; i++) {
         fs_range *done = NULL;
         size_t count = 0;
@@ -149,6 +165,15 @@ void coord_core__quarantine(coord_core *self, const char *cause)
     }
 }
 
+/** Journals the leases that ended undone since the last time; the summary counts the lines. */
+static void note_retries(coord_core *self)
+{
+    while (self->retries < coord_scheduler_retries(self->scheduler))
+        coord_core__event(self, SUMMARY_EVENT_LEASE_LOST,
+                          "a lease ended undone, the %" PRIu64 "th of this coordinator",
+                          ++self->retries);
+}
+
 static uint64_t now_ms(void)
 {
     return fs_clock_mono_ms();
@@ -187,58 +212,44 @@ void coord_core__grant_all(coord_core *self)
 
 /* --- workers that go --- */
 
-/** The store counts these as retries when nothing is live any more. */
-static void journal_lost_leases(coord_core *self, uint32_t index)
-{
-    const coord_worker *worker = coord_workers_at(self->workers, index);
-    fs_lease held[FS_LEASES_PER_WORKER_MAX];
-    uint32_t count = coord_scheduler_held(self->scheduler, index, held);
-    for (uint32_t i = 0; i < count; i++)
-        coord_core__event(self, SUMMARY_EVENT_LEASE_LOST,
-                          "lease %" PRIu64 " of cell %u, trials from %" PRIu64 ", of %s on %s",
-                          held[i].id, held[i].cell, held[i].first, worker->uuid, worker->host);
-}
-
 static void leave(coord_core *self, uint32_t index, coord_departure how, const char *why)
 {
     coord_worker *worker = coord_workers_at(self->workers, index);
     if (!coord_worker_allows(worker, COORD_WORKER_LEAVES)) return;
     coord_worker_transition(worker, COORD_WORKER_LEAVES);
     fs_debug("worker %s on %s (pid %u) is gone: %s", worker->uuid, worker->host, worker->pid, why);
-    coord_core__event(self, how == COORD_DIED ? "worker-died" : "worker-left",
-                      "%s on %s, pid %u: %s", worker->uuid, worker->host, worker->pid, why);
-    if (how == COORD_DIED) journal_lost_leases(self, index);
+    static const char *const kind[] = {[COORD_PLANNED] = "worker-left",
+                                       [COORD_LOST] = "worker-lost",
+                                       [COORD_DIED] = "worker-died"};
+    coord_core__event(self, kind[how], "%s on %s, pid %u: %s", worker->uuid, worker->host,
+                      worker->pid, why);
     must(self, coord_scheduler_left(self->scheduler, index, how));
+    note_retries(self);
     coord_core__quarantine(self, "its worker died while running it");
-    if (how == COORD_DIED && ++self->deaths_in_a_row >= COORD_DEATHS_IN_A_ROW_MAX)
-        coord_core_fail(self, fs_fail(FS_EINTERNAL,
-                                      "%u workers died one after the other without a "
-                                      "single new result; the last: %s",
-                                      self->deaths_in_a_row, why));
     coord_scheduler_capacity(self->scheduler, coord_workers_threads(self->workers));
     coord_core__grant_all(self);
 }
 
 void coord_core_child_gone(coord_core *self, uint32_t pid, int planned)
 {
-    /* Children are told from workers elsewhere by the bus: their hosts' names are equal only by
-     * accident, their pids and the state of the child together are not. */
-    for (uint32_t i = 0; i < coord_workers_end(self->workers); i++) {
-        const coord_worker *worker = coord_workers_at(self->workers, i);
-        if (worker->pid == pid && worker->state != COORD_WORKER_FREE)
-            leave(self, i, planned ? COORD_PLANNED : COORD_DIED, "its process ended");
-    }
+    char name[256] = "", host[FS_PROTO_HOST_BYTES_MAX + 1];
+    if (gethostname(name, sizeof name - 1) != 0) name[0] = '\0';
+    fs_text_clean(host, sizeof host, name); /* as a worker says it */
+    int64_t index = coord_workers_by_pid(self->workers, pid, host);
+    if (index >= 0)
+        leave(self, (uint32_t)index, planned ? COORD_PLANNED : COORD_DIED, "its process ended");
 }
 
 void coord_core_lost(void *data, const fs_peer *peer)
 {
     coord_core *self = data;
     int64_t index = coord_workers_find(self->workers, peer);
-    if (index < 0) return;
-    coord_worker *worker = coord_workers_at(self->workers, (uint32_t)index);
-    /* It may be reconnecting: it is given a moment to say HELLO from its new address. */
+    /* A connection that breaks ends nothing while the campaign runs: the worker keeps its leases
+     * until they expire, and may be back with them before. At the end nobody waits for it. */
+    if (index < 0 || self->phase == COORD_RUNNING) return;
+    const coord_worker *worker = coord_workers_at(self->workers, (uint32_t)index);
     if (now_ms() - worker->heard_ms >= COORD_LOST_MS)
-        leave(self, (uint32_t)index, COORD_DIED, "it cannot be reached");
+        leave(self, (uint32_t)index, COORD_LOST, "it cannot be reached");
 }
 
 static void reject(coord_core *self, const fs_peer *peer, int64_t index, const char *why)
@@ -523,11 +534,12 @@ void coord_core_tick(coord_core *self)
         if (!coord_worker_allows(worker, COORD_WORKER_LEAVES)) continue;
         uint64_t silent = now - worker->heard_ms;
         if (silent >= FS_LEASE_MS)
-            leave(self, i, COORD_DIED, "it fell silent");
-        else if (silent >= COORD_PROBE_MS) /* if it cannot be reached, coord_core_lost hears */
+            leave(self, i, COORD_LOST, "it fell silent");
+        else if (silent >= COORD_PROBE_MS) /* it may have missed that we forgot it */
             coord_core__send(self, &worker->peer, &(fs_message){.type = FS_MSG_WHO});
     }
     must(self, coord_scheduler_tick(self->scheduler, now));
+    note_retries(self);
     coord_core__grant_all(self);
 }
 

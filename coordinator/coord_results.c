@@ -78,7 +78,6 @@ static void on_stored(coord_batch *batch, fs_status status)
                     core->plan->cells[batch->cell].id, result->trial, batch->host);
     }
     core->accepted += fresh;
-    if (fresh > 0) core->deaths_in_a_row = 0;
     status = coord_scheduler_committed(core->scheduler, batch->cell, self->ranges,
                                        self->range_count, critical);
     if (status != FS_OK) coord_core_fail(core, status);

@@ -50,6 +50,17 @@ fs_status coord_scheduler_load(coord_scheduler *self, uint32_t cell, const fs_ra
     return coord_queue_load(&self->queue, cell, done, count, critical);
 }
 
+fs_status coord_scheduler_load_quarantined(coord_scheduler *self, uint32_t cell, uint64_t trial)
+{
+    const coord_cells *cells = &self->queue.cells;
+    if (cell >= cells->count || trial >= cells->trials(cells->data, cell))
+        return fs_fail(FS_ECORRUPT,
+                       "the store has quarantined trial %llu of cell %u, which the "
+                       "plan does not have",
+                       (unsigned long long)trial, cell);
+    return coord_queue_quarantine(&self->queue, cell, trial, 1);
+}
+
 void coord_scheduler_capacity(coord_scheduler *self, uint32_t threads)
 {
     self->threads_total = threads;
@@ -94,7 +105,8 @@ static fs_status release(coord_scheduler *self, coord_lease *lease)
     if (lease->rest.trials > 0) self->retries++;
     for (size_t i = 0; i < lease->rest.count; i++) {
         fs_range range = lease->rest.at[i];
-        coord_suspect suspect = {lease->cell, range.count == 1 ? lease->deaths : 0, range};
+        coord_suspect suspect = {lease->cell, range.count == 1 ? lease->deaths : 0, lease->losses,
+                                 range};
         if (lease->suspect && self->suspects.count < COORD_SUSPECTS_MAX)
             FS_TRY(coord_suspects_add(&self->suspects, suspect));
         else
@@ -131,39 +143,58 @@ static fs_status put_quarantine(coord_scheduler *self, uint32_t cell, uint64_t t
         self->quarantine_capacity = capacity;
     }
     self->quarantine[self->quarantine_count++] = (coord_quarantine){cell, trial, deaths};
-    return coord_queue_done(&self->queue, cell, &(fs_range){trial, 1}, 1, 0);
+    return coord_queue_quarantine(&self->queue, cell, trial, 0);
 }
 
-/** A run of trials, in nobody's hands, on which a worker died. */
-static fs_status suspect(coord_scheduler *self, uint32_t cell, fs_range range, unsigned deaths)
+/** A run of trials, in nobody's hands, on which a worker died or was lost. */
+static fs_status suspect(coord_scheduler *self, const coord_suspect *what)
 {
+    fs_range range = what->range;
     if (range.count == 0) return FS_OK;
-    if (range.count == 1 && deaths >= FS_LEASE_DEATHS_MAX)
-        return put_quarantine(self, cell, range.first, deaths);
+    if (range.count == 1 && what->deaths >= FS_LEASE_DEATHS_MAX)
+        return put_quarantine(self, what->cell, range.first, what->deaths);
     if (self->suspects.count >= COORD_SUSPECTS_MAX)
-        return coord_queue_put(&self->queue, cell, range);
-    return coord_suspects_add(&self->suspects, (coord_suspect){cell, deaths, range});
+        return coord_queue_put(&self->queue, what->cell, range);
+    return coord_suspects_add(&self->suspects, *what);
 }
 
-/** The lease's worker died while running it: its rest is suspect, in halves (or in the pieces that
- * several threads left). A single trial that was granted alone counts its deaths. */
-static fs_status strike(coord_scheduler *self, coord_lease *lease)
+/** Makes the rest of a lease suspect, in the pieces that several threads left; one piece may be
+ * halved. */
+static fs_status set_aside(coord_scheduler *self, coord_lease *lease, int halve, unsigned deaths,
+                           unsigned losses)
 {
-    FS_TRY(part_twins(self, lease));
     if (lease->rest.trials > 0) self->retries++;
     for (size_t i = 0; i < lease->rest.count; i++) {
         fs_range range = lease->rest.at[i];
-        if (lease->rest.trials == 1) {
-            FS_TRY(suspect(self, lease->cell, range, lease->deaths + 1));
-            continue;
-        }
-        uint64_t half = lease->rest.count == 1 ? (range.count + 1) / 2 : range.count;
-        FS_TRY(suspect(self, lease->cell, (fs_range){range.first, half}, 0));
-        FS_TRY(suspect(self, lease->cell, (fs_range){range.first + half, range.count - half}, 0));
+        uint64_t head = halve && lease->rest.count == 1 ? (range.count + 1) / 2 : range.count;
+        coord_suspect front = {lease->cell, deaths, losses, {range.first, head}};
+        coord_suspect back = {
+            lease->cell, deaths, losses, {range.first + head, range.count - head}};
+        FS_TRY(suspect(self, &front));
+        FS_TRY(suspect(self, &back));
     }
     coord_ranges_clear(&lease->rest);
+    return FS_OK;
+}
+
+/** The lease's worker was seen to die while running it: its rest is bisected. A single trial that
+ * was granted alone counts its deaths. */
+static fs_status strike(coord_scheduler *self, coord_lease *lease)
+{
+    FS_TRY(part_twins(self, lease));
+    FS_TRY(set_aside(self, lease, 1, lease->rest.trials == 1 ? lease->deaths + 1 : 0, 0));
     end_lease(self, lease);
     return FS_OK;
+}
+
+/** The lease's worker fell silent while running it. That is no strike; only the range which it
+ * happens to over and over is halved. */
+static fs_status lose(coord_scheduler *self, coord_lease *lease)
+{
+    FS_TRY(part_twins(self, lease));
+    int many = lease->rest.trials > 1;
+    int halve = many && lease->losses + 1 >= COORD_LOSSES_MAX;
+    return set_aside(self, lease, halve, many ? 0 : lease->deaths, halve ? 0 : lease->losses + 1);
 }
 
 /** @return the lease that a worker has had longest and not expired, NULL if it has none. */
@@ -179,26 +210,38 @@ static coord_lease *oldest_of(coord_scheduler *self, uint32_t worker)
     return oldest;
 }
 
+/** @return nonzero if the lease's worker was at it when it was last heard of. */
+static int at_work(const coord_scheduler *self, const coord_lease *lease)
+{
+    int first = 1;
+    for (size_t i = 0; i < FS_LEASES_PER_WORKER_MAX; i++) {
+        uint64_t other = self->held[lease->worker][i];
+        first &= other == 0 || other >= lease->id;
+    }
+    return lease->state == COORD_LEASE_RUNNING || (lease->warm && first);
+}
+
 fs_status coord_scheduler_left(coord_scheduler *self, uint32_t worker, coord_departure how)
 {
     FS_ASSERT(worker < FS_WORKERS_MAX);
-    coord_lease *oldest = how == COORD_DIED ? oldest_of(self, worker) : NULL;
+    const coord_lease *oldest = how != COORD_PLANNED ? oldest_of(self, worker) : NULL;
     uint64_t oldest_id = oldest != NULL ? oldest->id : 0;
+    int cold = how == COORD_DIED && self->cold_deaths >= COORD_COLD_DEATHS_MAX;
     int struck = 0;
     for (size_t i = 0; i < FS_LEASES_PER_WORKER_MAX; i++) {
         coord_lease *lease = find(self, self->held[worker][i]);
         if (lease == NULL) continue;
-        int first = lease->id == oldest_id;
-        int cold = self->cold_deaths >= COORD_COLD_DEATHS_MAX;
-        if (oldest_id != 0 &&
-            (lease->state == COORD_LEASE_RUNNING || (first && (lease->warm || cold)))) {
+        int running = oldest_id != 0 && (lease->state == COORD_LEASE_RUNNING ||
+                                         (lease->id == oldest_id && (lease->warm || cold)));
+        if (running && how == COORD_DIED) {
             FS_TRY(strike(self, lease));
             struck = 1;
-        } else {
-            FS_TRY(finish(self, lease));
+            continue;
         }
+        if (running) FS_TRY(lose(self, lease));
+        FS_TRY(finish(self, lease));
     }
-    if (oldest_id != 0 && !struck) self->cold_deaths++;
+    if (how == COORD_DIED && oldest_id != 0 && !struck) self->cold_deaths++;
     return FS_OK;
 }
 
@@ -213,7 +256,7 @@ fs_status coord_scheduler_trial_failed(coord_scheduler *self, uint64_t lease_id,
         return FS_OK; /* somebody else has it, or its result is here */
     unsigned deaths = lease->suspect && lease->count == 1 ? lease->deaths + 1 : 1;
     FS_TRY(claim_away(self, cell, (fs_range){trial, 1}));
-    return suspect(self, cell, (fs_range){trial, 1}, deaths);
+    return suspect(self, &(coord_suspect){cell, deaths, 0, {trial, 1}});
 }
 
 int coord_scheduler_quarantined(coord_scheduler *self, coord_quarantine *out)
@@ -334,6 +377,7 @@ fs_status coord_scheduler_grant(coord_scheduler *self, uint32_t worker, uint32_t
     FS_TRY(coord_ranges_add(&lease->rest, wanted.first, wanted.count));
     lease->suspect = suspect_range.range.count > 0;
     lease->deaths = suspect_range.deaths;
+    lease->losses = suspect_range.losses;
     lease->twin = original_id;
     original = find(self, original_id);
     if (original != NULL) original->twin = lease->id;
@@ -354,10 +398,19 @@ void coord_scheduler_warm(coord_scheduler *self, uint64_t lease_id)
     if (lease != NULL) lease->warm = 1;
 }
 
-/** Gives the lease what is still available of the range it was granted. */
+/** Gives the lease what nobody else was granted of its range. That its worker is back takes one
+ * loss back. */
 static fs_status reclaim(coord_scheduler *self, coord_lease *lease)
 {
     coord_ranges *available = &self->queue.cell[lease->cell].available;
+    coord_suspect found;
+    FS_TRY(coord_suspects_reclaim(&self->suspects, lease->cell,
+                                  (fs_range){lease->first, lease->count}, &lease->rest, &found));
+    if (found.range.count > 0) {
+        lease->suspect = 1;
+        lease->deaths = found.deaths;
+        lease->losses = found.losses > 0 ? found.losses - 1 : 0;
+    }
     FS_TRY(coord_ranges_intersect(available, lease->first, lease->count, &lease->rest));
     return coord_ranges_remove(available, lease->first, lease->count);
 }
@@ -493,7 +546,7 @@ fs_status coord_scheduler_tick(coord_scheduler *self, uint64_t now_ms)
         coord_lease *lease = &self->leases.at[i];
         if (lease->state != COORD_LEASE_GRANTED && lease->state != COORD_LEASE_RUNNING) continue;
         if (now_ms < lease->deadline_ms) continue;
-        FS_TRY(release(self, lease));
+        FS_TRY(at_work(self, lease) ? lose(self, lease) : release(self, lease));
         coord_lease_transition(lease, COORD_LEASE_DEADLINE);
     }
     return FS_OK;

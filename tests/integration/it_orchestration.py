@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import fake_worker
@@ -16,6 +17,59 @@ import harness
 from fake_worker import FakeWorker
 
 TRIALS = 3000
+
+
+class Switch:
+    """A network between workers and a coordinator that can be switched off."""
+
+    def __init__(self, endpoint):
+        host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
+        self.beyond = (host, int(port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.on, self.open = True, []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                if not self.on:
+                    near.close()
+                    continue
+                far = socket.create_connection(self.beyond)
+            except OSError:
+                return # closed: the test is over
+            self.open += [near, far]
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self.forward, args=ends, daemon=True).start()
+
+    @staticmethod
+    def forward(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        Switch.cut((source, sink))
+
+    @staticmethod
+    def cut(ends):
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass # it is cut already
+
+    def off(self):
+        self.on = False
+        self.cut(self.open)
+
+    def close(self):
+        self.off()
+        self.cut([self.listener])
+        for end in [*self.open, self.listener]:
+            end.close()
 
 
 def children(pid):
@@ -148,7 +202,9 @@ sweep:
         print(f"{kills[0]} workers and {kills[1]} coordinators killed")
         self.assertGreaterEqual(kills[1], 3)
         self.assertGreaterEqual(kills[0], 3)
+        self.assertGreater(self.status(out)["retries"], 0)
         self.assertEqual(self.check_complete(out), self.check_complete(calm))
+        self.assertEqual(self.status(calm)["retries"], 0)
 
     def test_workers_outlive_their_coordinator(self):
         path, out = self.write(), self.dir / "out"
@@ -181,6 +237,24 @@ sweep:
         frozen.send_signal(signal.SIGCONT)
         self.check_complete(out, 2000)
         self.assertEqual(other.wait(30), 0)
+
+    def test_a_network_that_comes_and_goes(self):
+        """Three times 5 s without a network, during one long trial: it is nobody's death."""
+        path, out = self.write(1), self.dir / "out"
+        server, endpoint = self.serve(path, out)
+        switch = Switch(endpoint)
+        worker = self.worker(switch.endpoint, us=26000000)
+        self.wait_for(lambda: self.live(out, leases=1), "the trial is leased")
+        for _ in range(3):
+            time.sleep(2)
+            switch.off()
+            time.sleep(5)
+            switch.on = True
+        self.ends(server, 0, out)
+        self.assertEqual(worker.wait(30), 0)
+        switch.close()
+        self.check_complete(out, 1)
+        self.assertEqual(self.status(out)["retries"], 0)
 
     # --- stopped ---
 
