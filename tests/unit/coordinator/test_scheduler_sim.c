@@ -83,6 +83,7 @@ typedef struct sim_worker {
         uint64_t sent_at;
     } unacked[UNACKED_MAX];
     uint32_t unacked_count;
+    batch running; /* no trials: idle */
     /* what the coordinator knows */
     int known;
     uint64_t heard_ms;
@@ -202,15 +203,10 @@ static event pop(void)
 }
 
 /** The network: may lose, double, delay and so reorder. */
-static void transmit_after(uint64_t after, event e)
-{
-    unsigned copies = chance(S.loss) ? 0 : chance(S.doubling) ? 2 : 1;
-    for (unsigned i = 0; i < copies; i++) push(after + 1 + below(chance(50) ? 3000 : 20), e);
-}
-
 static void transmit(event e)
 {
-    transmit_after(0, e);
+    unsigned copies = chance(S.loss) ? 0 : chance(S.doubling) ? 2 : 1;
+    for (unsigned i = 0; i < copies; i++) push(1 + below(chance(50) ? 3000 : 20), e);
 }
 
 /* --- the coordinator --- */
@@ -434,11 +430,35 @@ static void worker_grant(const event *e)
     self->lease[self->lease_count++] = e->lease[0];
 }
 
+/** The batch is done: it is sent, and the worker may leave in peace, with everything it has
+ * acknowledged or void. @return nonzero if it left. */
+static int worker_batch_done(uint32_t w)
+{
+    sim_worker *self = &S.worker[w];
+    event out = {.kind = TO_COORD_RESULTS, .worker = w, .epoch = self->epoch};
+    out.results = self->running;
+    self->running.count = 0;
+    self->unacked[self->unacked_count].results = out.results;
+    self->unacked[self->unacked_count++].sent_at = S.now;
+    transmit(out);
+    if (out.results.last) {
+        self->lease[0] = self->lease[1];
+        self->next[0] = self->next[1];
+        self->lease_count--;
+    }
+    if (!chance(2)) return 0;
+    push(1, (event){.kind = TO_COORD_BYE, .worker = w, .epoch = self->epoch});
+    self->alive = 0;
+    push(2000, (event){.kind = WORKER_START, .worker = w});
+    return 1;
+}
+
 /** Runs up to a batch of the first lease's trials; may die of poison or by chance. */
 static void worker_step(const event *e)
 {
     sim_worker *self = &S.worker[e->worker];
     if (!self->alive || self->epoch != e->epoch) return;
+    if (self->running.count > 0 && worker_batch_done(e->worker)) return;
     uint64_t spent = 10;
     int idle =
         S.now < self->frozen_until || self->lease_count == 0 || self->unacked_count == UNACKED_MAX;
@@ -458,23 +478,7 @@ static void worker_step(const event *e)
             b.cost_us += each * 1000;
         }
         b.last = self->next[0] == lease.first + lease.count;
-        self->unacked[self->unacked_count].results = b;
-        self->unacked[self->unacked_count++].sent_at = S.now + spent;
-        event out = {.kind = TO_COORD_RESULTS, .worker = e->worker, .epoch = self->epoch};
-        out.results = b;
-        transmit_after(spent, out);
-        if (b.last) {
-            self->lease[0] = self->lease[1];
-            self->next[0] = self->next[1];
-            self->lease_count--;
-        }
-        if (chance(2)) { /* leaves in peace: everything it has is acknowledged or void */
-            event bye = {.kind = TO_COORD_BYE, .worker = e->worker, .epoch = self->epoch};
-            push(1, bye);
-            self->alive = 0;
-            push(2000, (event){.kind = WORKER_START, .worker = e->worker});
-            return;
-        }
+        self->running = b;
     }
     push(spent + 1, (event){.kind = WORKER_STEP, .worker = e->worker, .epoch = e->epoch});
 }
