@@ -325,6 +325,9 @@ static void on_hello(coord_core *self, const fs_peer *peer, const fs_msg_hello *
             coord_core__garbage(self, index, fs_status_detail());
         else
             must(self, status);
+        uint32_t cell = hello->leases[i].cell; /* of a lease that we know it may be anything */
+        if (cell < self->plan->cell_count && worker->golden[self->plan->cells[cell].variant])
+            coord_scheduler_warm(self->scheduler, hello->leases[i].id);
     }
     welcome(self, peer);
     if (self->phase == COORD_RUNNING) return;

@@ -294,6 +294,7 @@ static void coord_heartbeat(const event *e)
             /* A doubled old heartbeat may name more than fits; the coordinator then refuses. */
             fs_status status = coord_scheduler_adopt(S.scheduler, e->worker, &e->lease[i], S.now);
             assert_true(status == FS_OK || status == FS_EPROTO);
+            coord_scheduler_warm(S.scheduler, e->lease[i].id);
         }
     }
     assert_int_equal(coord_scheduler_heartbeat(S.scheduler, e->worker, ids, e->lease_count, S.now),
