@@ -373,7 +373,7 @@ static void raise_descriptors(void)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fs_debug("cannot raise the descriptor limit");
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fs_debug("the limit on open files stays as it is");
 }
 
 fs_status fs_bus_bind(fs_bus **out, uv_loop_t *loop, const char *endpoint, fs_bus_handlers handlers)

@@ -110,6 +110,10 @@ double fs_cell_faults(const fs_cell *cell);
 /** The stopping rule's looks. @return the number of trials at the look that follows `done` trials
  * (100, 200, 400, ... at most cell->trials); cell->trials without a rule. */
 uint64_t fs_cell_next_look(const fs_plan *self, const fs_cell *cell, uint64_t done);
+/** @return the confidence of the interval of the cell's critical rate: under a stopping rule that
+ * of one look, 1 - (1 - confidence) / looks, at which the intervals of all looks together hold the
+ * rule's confidence, wherever it stops; `plain` without a rule. */
+double fs_cell_confidence(const fs_plan *self, const fs_cell *cell, double plain);
 /** @return nonzero if the rule is met at a look of n trials with `critical` critical ones. */
 int fs_cell_stops(const fs_plan *self, const fs_cell *cell, uint64_t n, uint64_t critical);
 

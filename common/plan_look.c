@@ -25,12 +25,18 @@ uint64_t fs_cell_next_look(const fs_plan *self, const fs_cell *cell, uint64_t do
     return look < cell->trials ? look : cell->trials;
 }
 
+double fs_cell_confidence(const fs_plan *self, const fs_cell *cell, double plain)
+{
+    const fs_stop *stop = rule_of(self, cell);
+    /* Each look spends an equal share of alpha, so that all of them together hold the level. */
+    return stop == NULL ? plain : 1 - (1 - stop->confidence) / look_count(cell);
+}
+
 int fs_cell_stops(const fs_plan *self, const fs_cell *cell, uint64_t n, uint64_t critical)
 {
     const fs_stop *stop = rule_of(self, cell);
     if (stop == NULL || n == 0) return 0;
-    /* Each look spends an equal share of alpha, so that all of them together hold the level. */
-    double confidence = 1 - (1 - stop->confidence) / look_count(cell);
+    double confidence = fs_cell_confidence(self, cell, stop->confidence);
     fs_interval interval = fs_clopper_pearson(critical, n, confidence);
     return (interval.high - interval.low) / 2 <= stop->half_width;
 }

@@ -59,12 +59,6 @@ fs_interval fs_clopper_pearson(uint64_t k, uint64_t n, double confidence)
     return out;
 }
 
-double fs_zero_events_upper(uint64_t n, double confidence)
-{
-    FS_ASSERT(confidence > 0 && confidence < 1);
-    return n == 0 ? 1 : -expm1(log1p(-confidence) / (double)n);
-}
-
 fs_interval fs_cluster_rate(const uint32_t *k, size_t n, uint32_t m, double confidence)
 {
     FS_ASSERT(m > 0 && n <= UINT32_MAX);
@@ -139,8 +133,7 @@ fs_interval fs_bootstrap_mean(const double *values, size_t n, double confidence,
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(values[i])) return unknown;
     }
-    if (n == 0) return unknown;
-    if (n == 1) return (fs_interval){values[0], values[0]};
+    if (n < 2) return unknown;
     double *sorted = sorted_copy(values, n);
     if (sorted == NULL) return unknown;
     fs_interval out;

@@ -17,8 +17,6 @@ typedef struct fs_interval {
 fs_interval fs_wilson(uint64_t k, uint64_t n, double confidence);
 /** Clopper-Pearson's exact interval; at k == 0 its upper end is 1 - (alpha/2)^(1/n). */
 fs_interval fs_clopper_pearson(uint64_t k, uint64_t n, double confidence);
-/** Upper bound at zero events: the one-sided exact bound, 1 - alpha^(1/n) (the rule of three). */
-double fs_zero_events_upper(uint64_t n, double confidence);
 /** Interval of a per-input rate, clustered by trial: mean of k_i/m over n trials, linearised
  * variance over trials, Student's t. `k` holds each trial's count out of `m`. n < 2: [0, 1].
  * All k alike: no variance to be seen; then a part of the trials as large as n could have missed
@@ -26,8 +24,9 @@ double fs_zero_events_upper(uint64_t n, double confidence);
 fs_interval fs_cluster_rate(const uint32_t *k, size_t n, uint32_t m, double confidence);
 /** Percentile bootstrap of the mean over trials, reproducible from the key. Up to 2^16 values are
  * resampled 2000 times; beyond that the normal interval is used, which there is the same.
- * Values must be finite. n < 2: [value, value], or NaNs for n == 0. The order of the values does
- * not matter. NaNs also if a value is not finite, or without memory. */
+ * NaNs for n < 2, as one value says nothing of others, if a value is not finite, or without memory.
+ * Equal values give [value, value]: no spread was seen, which does not say that there is none. The
+ * order of the values does not matter. */
 fs_interval fs_bootstrap_mean(const double *values, size_t n, double confidence, uint64_t key);
 /** The same of the median, by exact order statistics (binomial). Inf is allowed; NaNs if a value is
  * NaN. With too few values for the confidence (under 6 for 95 %) it is [-Inf, Inf]. */

@@ -55,6 +55,35 @@ static fs_status initialise(fs_store *self, const fs_plan *plan, const char *cam
     return sync_folders(self->dir);
 }
 
+/* A store without a result belongs to nobody: a campaign that could not start, for a broken data
+ * file say, must not lock its folder once the file is mended. */
+static int holds_results(fs_store *self, MDB_txn *txn)
+{
+    static const int kept[] = {FS_DB_TRIALS, FS_DB_ATTEMPTS, FS_DB_QUARANTINE};
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        MDB_stat stat;
+        if (mdb_stat(txn, self->dbi[kept[i]], &stat) != 0 || stat.ms_entries > 0) return 1;
+    }
+    return 0;
+}
+
+/* Empties every database, in one transaction with the new campaign's plan. */
+static fs_status start_over(fs_store *self, const fs_plan *plan, const char *campaign_text)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(self->env, NULL, 0, &txn);
+    if (rc != 0) return fs_store__error(self, rc, "begin");
+    for (int i = 0; i < FS_DB_COUNT && rc == 0; i++) rc = mdb_drop(txn, self->dbi[i], 0);
+    fs_status status = rc == 0 ? fs_store__plan_write(self, txn, plan, campaign_text)
+                               : fs_store__error(self, rc, "empty");
+    if (status != FS_OK) {
+        mdb_txn_abort(txn);
+        return status;
+    }
+    rc = mdb_txn_commit(txn);
+    return rc == 0 ? FS_OK : fs_store__error(self, rc, "commit");
+}
+
 /* Reads or writes what the store says about its campaign. */
 static fs_status open_campaign(fs_store *self, const fs_plan *plan, const char *campaign_text)
 {
@@ -66,14 +95,17 @@ static fs_status open_campaign(fs_store *self, const fs_plan *plan, const char *
     fs_status status = fs_store__get(self, txn, FS_DB_META, &key, &format, &size);
     if (status == FS_OK) {
         size_t want = strlen(FS_STORE_FORMAT);
-        if (size != want || memcmp(format, FS_STORE_FORMAT, want) != 0)
+        int readable = size == want && memcmp(format, FS_STORE_FORMAT, want) == 0;
+        if (!readable)
             status = fs_fail(FS_EREFUSED, "%s: has the format \"%.*s\", this program writes \"%s\"",
                              self->dir, (int)(size > 64 ? 64 : size), (const char *)format,
                              FS_STORE_FORMAT);
         else if (plan != NULL)
             status = fs_store__plan_compare(self, txn, plan);
+        int free_to_take = readable && status == FS_EREFUSED && self->mode == FS_STORE_CREATE &&
+                           plan->has_fingerprint && !holds_results(self, txn);
         mdb_txn_abort(txn);
-        return status;
+        return free_to_take ? start_over(self, plan, campaign_text) : status;
     }
     mdb_txn_abort(txn);
     if (status != FS_ENOENT) return status;

@@ -71,7 +71,8 @@ typedef struct fs_attempt {
 } fs_attempt;
 
 /** Opens `dir`. CREATE makes the folder if need be, locks it, writes identity, fingerprint and
- * effective campaign when new, and otherwise compares them with the plan's.
+ * effective campaign when new, and otherwise compares them with the plan's. A store without any
+ * result takes the new campaign.
  * `campaign_text` is the effective campaign; `plan` may be NULL for READ.
  * Errors: FS_EREFUSED naming the first difference for another campaign's store or one of another
  * format version, or a plan without fingerprint; FS_EBUSY if another process writes it or this one

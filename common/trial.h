@@ -61,7 +61,7 @@ typedef struct fs_trial_record {
     uint64_t visible;         /* words whose value, as read, changed */
     uint64_t corrected;       /* by the protection, codewords */
     uint64_t detected;        /* and not corrected */
-    uint64_t miscorrected;    /* reported fine or corrected, but the value differs from clean */
+    uint64_t miscorrected;    /* of the corrected: the value still differs from clean */
     uint64_t faults_checksum; /* fs_fault_list_checksum of the drawn list */
     uint32_t kept;            /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
     fs_fault_record fault[FS_FAULTS_KEPT_MAX];

@@ -398,7 +398,7 @@ static const char *word_at(const void *words, size_t i)
 fs_status fs_yaml_choice(const fs_yaml_at *at, const char *const *words, size_t *out)
 {
     const char *text;
-    char quoted[FS_YAML_SHOWN_BYTES], allowed[256] = "";
+    char quoted[FS_YAML_SHOWN_BYTES], allowed[512] = "";
     FS_TRY(fs_yaml_text(at, &text));
     size_t used = 0;
     for (size_t i = 0; words[i] != NULL; i++) {

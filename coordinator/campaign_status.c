@@ -6,9 +6,10 @@
 
 #include "cli_print.h"
 #include "hash.h"
+#include "history.h"
 #include "summary.h"
 
-enum { WORKERS_SHOWN_MAX = 10000 }; /* of the attempts; workers come and go */
+enum { WORKERS_SHOWN_MAX = 10000 }; /* of the history; workers come and go */
 
 /* Sets fields and remembers whether one failed, for want of memory. */
 typedef struct builder {
@@ -71,7 +72,6 @@ static void set_counts(builder *b, json_t *out, const summary_cell *cell)
     set_count(b, out, "n", cell->n);
     set(b, out, "complete", json_boolean(cell->complete));
     set(b, out, "stopped", json_boolean(cell->stopped));
-    set(b, out, "provably_masked", json_boolean(cell->provably_masked));
     set_count(b, out, "inputs", t->inputs);
     set_count(b, out, "masked", t->masked);
     set_count(b, out, "benign", t->benign);
@@ -99,6 +99,7 @@ static void set_counts(builder *b, json_t *out, const summary_cell *cell)
 static void set_estimates(builder *b, json_t *out, const summary_cell *cell)
 {
     set_rate(b, out, "critical_rate", &cell->critical);
+    set_real(b, out, "critical_confidence", cell->critical_confidence);
     set_rate(b, out, "masked_trial_rate", &cell->masked_trials);
     set_rate(b, out, "sdc_trial_rate", &cell->sdc_trials);
     set_rate(b, out, "due_trial_rate", &cell->due_trials);
@@ -129,64 +130,15 @@ static json_t *cells_json(builder *b, const summary *s)
     return list;
 }
 
-/* Who brought results, from the attempts. */
-typedef struct worker {
-    char id[64], host[64];
-    uint64_t trials, duplicates, mismatches;
-    uint64_t first_ms, last_ms;
-} worker;
-
-typedef struct history {
-    worker *workers;
-    size_t count;
-    uint64_t trials, first_ms, last_ms;
-    int failed;
-} history;
-
-static worker *history_worker(history *h, const fs_attempt *attempt)
-{
-    /* Attempts of one worker come in runs: look at the latest first. */
-    for (size_t i = h->count; i > 0; i--)
-        if (strcmp(h->workers[i - 1].id, attempt->worker) == 0) return &h->workers[i - 1];
-    if (h->count == WORKERS_SHOWN_MAX) return NULL;
-    worker *grown = realloc(h->workers, (h->count + 1) * sizeof *grown);
-    if (grown == NULL) {
-        h->failed = 1;
-        return NULL;
-    }
-    h->workers = grown;
-    worker *added = &grown[h->count++];
-    *added = (worker){.first_ms = attempt->started_ms};
-    memcpy(added->id, attempt->worker, sizeof added->id);
-    memcpy(added->host, attempt->host, sizeof added->host);
-    return added;
-}
-
-static int take_attempt(void *data, const fs_attempt *attempt)
-{
-    history *h = data;
-    h->trials += attempt->accepted;
-    if (h->first_ms == 0 || attempt->started_ms < h->first_ms) h->first_ms = attempt->started_ms;
-    if (attempt->committed_ms > h->last_ms) h->last_ms = attempt->committed_ms;
-    worker *w = history_worker(h, attempt);
-    if (w == NULL) return h->failed;
-    w->trials += attempt->accepted;
-    w->duplicates += attempt->duplicates;
-    w->mismatches += attempt->mismatches;
-    if (attempt->started_ms < w->first_ms) w->first_ms = attempt->started_ms;
-    if (attempt->committed_ms > w->last_ms) w->last_ms = attempt->committed_ms;
-    return 0;
-}
-
 static json_t *workers_json(builder *b, const history *h)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < h->count; i++) {
-        const worker *w = &h->workers[i];
+    for (size_t i = 0; i < h->count && i < WORKERS_SHOWN_MAX; i++) {
+        const history_worker *w = &h->workers[i];
         json_t *object = json_object();
-        set(b, object, "uuid", json_string(w->id));
+        set(b, object, "uuid", json_string(w->uuid));
         set(b, object, "host", json_string(w->host));
-        set_count(b, object, "trials", w->trials);
+        set_count(b, object, "trials", w->accepted);
         set_count(b, object, "duplicates", w->duplicates);
         set_count(b, object, "mismatches", w->mismatches);
         set_count(b, object, "first_ms", w->first_ms);
@@ -209,7 +161,6 @@ static void set_head(builder *b, json_t *out, const summary *s, const history *h
     const fs_plan *plan = s->plan;
     char hex[FS_HASH_HEX_BYTES];
     fs_hash_hex(&plan->fingerprint, hex);
-    double seconds = h->last_ms > h->first_ms ? (double)(h->last_ms - h->first_ms) / 1000 : 0;
     int lm = plan->campaign->task.kind == FS_TASK_LM;
     set(b, out, "campaign", json_string(plan->campaign->name));
     set(b, out, "fingerprint", plan->has_fingerprint ? json_string(hex) : json_null());
@@ -221,7 +172,7 @@ static void set_head(builder *b, json_t *out, const summary *s, const history *h
     set_count(b, out, "mismatches", s->mismatches);
     set_count(b, out, "quarantined", s->quarantined);
     set_count(b, out, "retries", s->retries);
-    set_real(b, out, "rate_per_s", seconds > 0 ? (double)h->trials / seconds : 0);
+    set(b, out, "rate_per_s", json_null()); /* of what runs now: only the coordinator knows */
     set(b, out, "eta_s", s->complete ? json_integer(0) : json_null());
     set_real(b, out, "confidence", SUMMARY_CONFIDENCE_PERCENT / 100.0);
     set(b, out, "intervals", intervals_json());
@@ -257,20 +208,20 @@ fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, 
     json_t *root = NULL;
     *out = NULL;
     fs_status status = summary_new(&s, store, plan);
-    if (status == FS_OK) status = fs_store_each_attempt(store, take_attempt, &h);
+    if (status == FS_OK) status = history_read(&h, store);
     if (status == FS_OK) {
         root = json_object();
         set_head(&b, root, s, &h);
         if (live != NULL) lay_over(&b, root, live);
         set(&b, root, "cells", cells_json(&b, s));
-        if (b.failed || h.failed) status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
+        if (b.failed) status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
     }
     if (status != FS_OK) {
         json_decref(root);
         root = NULL;
     }
     summary_destroy(&s);
-    free(h.workers);
+    history_free(&h);
     *out = root;
     return status;
 }

@@ -9,8 +9,18 @@ enum {
     ARMS_BESIDE_MAX = 3, /* more arms than this get a line each */
     TEXT_BYTES = 64,
     CRITICAL_COLUMNS = 22,
-    METRIC_COLUMNS = 25
+    METRIC_COLUMNS = 25,
+    METRIC_BYTES = 4 * TEXT_BYTES + 8
 };
+
+/* What every line needs. */
+typedef struct table {
+    FILE *out;
+    const json_t *cells;
+    const char *metric;
+    int perplexity; /* nonzero: show the median */
+    int metric_columns;
+} table;
 
 static double real_of(const json_t *object, const char *key)
 {
@@ -79,28 +89,43 @@ static void critical_text(const json_t *cell, char out[TEXT_BYTES])
                  100 * real_of(rate, "low"), 100 * real_of(rate, "high"));
 }
 
-static void metric_text(const json_t *cell, char out[TEXT_BYTES])
+/* A number that the document lacks is infinite or not known. */
+static void number_text(const json_t *cell, const char *key, char out[TEXT_BYTES])
 {
-    double mean = real_of(cell, "metric_mean");
-    if (isnan(mean))
+    double value = real_of(cell, key);
+    if (isnan(value))
         snprintf(out, TEXT_BYTES, "-");
     else
-        snprintf(out, TEXT_BYTES, "%.5g [%.5g, %.5g]", mean, real_of(cell, "metric_low"),
-                 real_of(cell, "metric_high"));
+        snprintf(out, TEXT_BYTES, "%.5g", value);
 }
 
-static void print_cell(FILE *out, const json_t *cell)
+/* A perplexity may be infinite, and then so is its mean; its median says where trials are. */
+static void metric_text(const table *t, const json_t *cell, char out[METRIC_BYTES])
 {
-    char critical[TEXT_BYTES] = "", metric[TEXT_BYTES] = "";
+    char value[TEXT_BYTES], low[TEXT_BYTES], high[TEXT_BYTES], without[TEXT_BYTES] = "";
+    long long nonfinite = count_of(cell, "metric_nonfinite");
+    number_text(cell, t->perplexity ? "metric_median" : "metric_mean", value);
+    number_text(cell, t->perplexity ? "metric_median_low" : "metric_low", low);
+    number_text(cell, t->perplexity ? "metric_median_high" : "metric_high", high);
+    if (nonfinite > 0) snprintf(without, sizeof without, " (%lld not finite)", nonfinite);
+    if (strcmp(value, "-") == 0)
+        snprintf(out, METRIC_BYTES, "-%s", without);
+    else
+        snprintf(out, METRIC_BYTES, "%s [%s, %s]%s", value, low, high, without);
+}
+
+static void print_cell(const table *t, const json_t *cell)
+{
+    char critical[TEXT_BYTES] = "", metric[METRIC_BYTES] = "";
     if (cell != NULL) {
         critical_text(cell, critical);
-        metric_text(cell, metric);
+        metric_text(t, cell, metric);
     }
     const char *mark = " ";
     if (cell != NULL && !json_is_true(json_object_get(cell, "complete"))) mark = "+";
     if (cell != NULL && json_is_true(json_object_get(cell, "stopped"))) mark = "=";
-    fprintf(out, "  %7lld%s  %-*s  %-*s", cell != NULL ? count_of(cell, "n") : 0, mark,
-            CRITICAL_COLUMNS, critical, METRIC_COLUMNS, metric);
+    fprintf(t->out, "  %7lld%s  %-*s  %-*s", cell != NULL ? count_of(cell, "n") : 0, mark,
+            CRITICAL_COLUMNS, critical, t->metric_columns, metric);
 }
 
 /* The arms' names in order of first appearance. @return how many, at most ARMS_BESIDE_MAX + 1. */
@@ -133,90 +158,126 @@ static const json_t **grid_new(const json_t *cells, const char *const *arms, siz
     return grid;
 }
 
-static void print_heading(FILE *out, const char *metric, int width, const char *const *arms,
-                          size_t count)
+static void print_heading(const table *t, int width, const char *const *arms, size_t count)
 {
-    const int columns = 7 + 1 + 2 + CRITICAL_COLUMNS + 2 + METRIC_COLUMNS;
+    const int columns = 7 + 1 + 2 + CRITICAL_COLUMNS + 2 + t->metric_columns;
     if (count > 0) {
-        fprintf(out, "%-*s", width, "");
-        for (size_t i = 0; i < count; i++) fprintf(out, "  %-*s", columns, arms[i]);
-        fputs("\n", out);
+        fprintf(t->out, "%-*s", width, "");
+        for (size_t i = 0; i < count; i++) fprintf(t->out, "  %-*s", columns, arms[i]);
+        fputs("\n", t->out);
     }
-    fprintf(out, "%-*s", width, "cell");
+    fprintf(t->out, "%-*s", width, "cell");
     for (size_t i = 0; i < (count > 0 ? count : 1); i++)
-        fprintf(out, "  %7s   %-*s  %-*s", "trials", CRITICAL_COLUMNS, "critical", METRIC_COLUMNS,
-                metric);
-    fputs("\n", out);
+        fprintf(t->out, "  %7s   %-*s  %-*s", "trials", CRITICAL_COLUMNS, "critical",
+                t->metric_columns, t->metric);
+    fputs("\n", t->out);
 }
 
 /* Cells of one pair differ in the arm only and share a line. */
-static void print_beside(FILE *out, const json_t *cells, const char *metric,
-                         const char *const *arms, size_t arm_count)
+static void print_beside(const table *t, const char *const *arms, size_t arm_count)
 {
     int width = (int)strlen("cell");
     char label[FS_CELL_ID_BYTES_MAX];
     size_t i;
     json_t *cell;
-    json_array_foreach((json_t *)(uintptr_t)cells, i, cell)
+    json_array_foreach((json_t *)(uintptr_t)t->cells, i, cell)
     {
         point_label(cell, label, sizeof label);
         if ((int)strlen(label) > width) width = (int)strlen(label);
     }
-    const json_t **grid = grid_new(cells, arms, arm_count);
+    const json_t **grid = grid_new(t->cells, arms, arm_count);
     if (grid == NULL) {
-        fputs("no memory for the table\n", out);
+        fputs("no memory for the table\n", t->out);
         return;
     }
-    print_heading(out, metric, width, arms, arm_count);
-    for (size_t pair = 0; pair < json_array_size(cells); pair++) {
+    print_heading(t, width, arms, arm_count);
+    for (size_t pair = 0; pair < json_array_size(t->cells); pair++) {
         const json_t *const *row = &grid[pair * ARMS_BESIDE_MAX];
         size_t a = 0;
         while (a < arm_count && row[a] == NULL) a++;
         if (a == arm_count) continue;
         point_label(row[a], label, sizeof label);
-        fprintf(out, "%-*s", width, label);
-        for (a = 0; a < arm_count; a++) print_cell(out, row[a]);
-        fputs("\n", out);
+        fprintf(t->out, "%-*s", width, label);
+        for (a = 0; a < arm_count; a++) print_cell(t, row[a]);
+        fputs("\n", t->out);
     }
     free(grid);
 }
 
-static void print_list(FILE *out, const json_t *cells, const char *metric)
+static void print_list(const table *t)
 {
     int width = (int)strlen("cell");
     size_t i;
     json_t *cell;
-    json_array_foreach((json_t *)(uintptr_t)cells, i, cell)
+    json_array_foreach((json_t *)(uintptr_t)t->cells, i, cell)
     {
         int size = (int)strlen(text_of(cell, "id"));
         if (size > width) width = size;
     }
-    print_heading(out, metric, width, NULL, 0);
-    json_array_foreach((json_t *)(uintptr_t)cells, i, cell)
+    print_heading(t, width, NULL, 0);
+    json_array_foreach((json_t *)(uintptr_t)t->cells, i, cell)
     {
-        fprintf(out, "%-*s", width, text_of(cell, "id"));
-        print_cell(out, cell);
-        fputs("\n", out);
+        fprintf(t->out, "%-*s", width, text_of(cell, "id"));
+        print_cell(t, cell);
+        fputs("\n", t->out);
     }
+}
+
+/* The widest metric, so that columns stay columns whatever is said of a cell. */
+static int metric_columns(const table *t)
+{
+    int columns = METRIC_COLUMNS;
+    char text[METRIC_BYTES];
+    size_t i;
+    json_t *cell;
+    json_array_foreach((json_t *)(uintptr_t)t->cells, i, cell)
+    {
+        metric_text(t, cell, text);
+        if ((int)strlen(text) > columns) columns = (int)strlen(text);
+    }
+    return columns;
+}
+
+static int has_rule(const json_t *status)
+{
+    size_t i;
+    json_t *cell;
+    json_array_foreach(json_object_get(status, "cells"), i, cell)
+    {
+        if (real_of(cell, "critical_confidence") > real_of(status, "confidence")) return 1;
+    }
+    return 0;
+}
+
+static void print_notes(const table *t, const json_t *status)
+{
+    const json_t *intervals = json_object_get(status, "intervals");
+    double percent = 100 * real_of(status, "confidence");
+    fprintf(t->out, "\ncritical: share of trials, %g %% interval (%s)\n", percent,
+            text_of(intervals, "trial_rates"));
+    if (has_rule(status))
+        fputs("under a stopping rule: its confidence over all looks, so each look's is higher\n",
+              t->out);
+    fprintf(t->out, "%s: %s over trials, %g %% interval (%s)\n", t->metric,
+            t->perplexity ? "median" : "mean", percent,
+            text_of(intervals, t->perplexity ? "metric_median" : "metric_mean"));
+    fputs("-: infinite or not known; trials+: more are to come; trials=: stopped by its rule\n",
+          t->out);
 }
 
 void status_print(FILE *out, const json_t *status)
 {
-    const json_t *cells = json_object_get(status, "cells");
-    const json_t *intervals = json_object_get(status, "intervals");
     const char *arms[ARMS_BESIDE_MAX + 1];
+    table t = {.out = out,
+               .cells = json_object_get(status, "cells"),
+               .metric = text_of(status, "metric"),
+               .perplexity = strcmp(text_of(status, "metric"), "perplexity") == 0};
+    t.metric_columns = metric_columns(&t);
     print_head(out, status);
-    size_t arm_count = list_arms(cells, arms);
+    size_t arm_count = list_arms(t.cells, arms);
     if (arm_count <= ARMS_BESIDE_MAX)
-        print_beside(out, cells, text_of(status, "metric"), arms, arm_count);
+        print_beside(&t, arms, arm_count);
     else
-        print_list(out, cells, text_of(status, "metric"));
-    fprintf(
-        out,
-        "\ncritical: share of trials, %g %% interval (%s)\n%s: mean over trials, %g %% interval "
-        "(%s)\n",
-        100 * real_of(status, "confidence"), text_of(intervals, "trial_rates"),
-        text_of(status, "metric"), 100 * real_of(status, "confidence"),
-        text_of(intervals, "metric_mean"));
-    fputs("trials+: more are to come; trials=: stopped by its rule\n", out);
+        print_list(&t);
+    print_notes(&t, status);
 }

@@ -2,11 +2,11 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli_print.h"
 #include "coord_campaign.h"
 #include "limits.h"
 #include "replay.h"
@@ -47,11 +47,6 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-static json_t *real_or_null(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static json_t *fault_json(const fs_geometry *geometry, const fs_fault_record *fault)
 {
     const fs_tensor *tensor = &geometry->tensors[fault->tensor];
@@ -65,21 +60,21 @@ static json_t *fault_json(const fs_geometry *geometry, const fs_fault_record *fa
                      fs_fault_kind_name((fs_fault_kind)fault->kind), "before",
                      (json_int_t)fault->before, "after", (json_int_t)fault->after, "read_before",
                      (json_int_t)fault->value_before, "read_after", (json_int_t)fault->value_after,
-                     "value_before", real_or_null(float_of(fault->value_before)), "value_after",
-                     real_or_null(float_of(fault->value_after)));
+                     "value_before", cli_json_real(float_of(fault->value_before)), "value_after",
+                     cli_json_real(float_of(fault->value_after)));
 }
 
 static json_t *outcome_json(const replay_result *result)
 {
     const fs_trial_record *r = &result->record;
-    return json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, s:o, s:o}", "outcome",
-                     fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical,
-                     "masked", (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc",
-                     (json_int_t)r->sdc, "due", (json_int_t)r->due, "answers",
-                     (json_int_t)r->answers, "answers_changed", (json_int_t)r->answers_changed,
-                     "metric", real_or_null(r->metric), "golden_metric", result->golden_metric,
-                     "loss", real_or_null(r->loss), "deviation_max", real_or_null(r->deviation_max),
-                     "kl_mean", real_or_null(r->kl_mean));
+    return json_pack(
+        "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "outcome",
+        fs_outcome_name((fs_outcome)r->outcome), "critical", (int)r->critical, "masked",
+        (json_int_t)r->masked, "benign", (json_int_t)r->benign, "sdc", (json_int_t)r->sdc, "due",
+        (json_int_t)r->due, "answers", (json_int_t)r->answers, "answers_changed",
+        (json_int_t)r->answers_changed, "metric", cli_json_real(r->metric), "golden_metric",
+        cli_json_real(result->golden_metric), "loss", cli_json_real(r->loss), "deviation_max",
+        cli_json_real(r->deviation_max), "kl_mean", cli_json_real(r->kl_mean));
 }
 
 static fs_status append_json(printer *self, const replay_result *result)

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <uv.h>
 
-#include "campaign_status.h"
 #include "cli.h"
+#include "cli_conclude.h"
 #include "clock.h"
 #include "coord_campaign.h"
 #include "coord_local.h"
@@ -15,7 +15,6 @@
 #include "file.h"
 #include "limits.h"
 #include "log.h"
-#include "report.h"
 
 typedef struct run_values {
     const char *out;
@@ -87,40 +86,6 @@ static fs_status run_loop(const run_values *values, coord_campaign *campaign, ui
     return status;
 }
 
-static fs_status print_status(fs_store *store, const fs_plan *plan)
-{
-    json_t *document = NULL;
-    FS_TRY(status_json(store, plan, NULL, &document));
-    int failed = json_dumpf(document, stdout, JSON_COMPACT) != 0 || putchar('\n') == EOF;
-    json_decref(document);
-    return failed ? fs_fail(FS_EIO, "the status could not be printed") : FS_OK;
-}
-
-static fs_status write_report(fs_store *store, const coord_campaign *campaign)
-{
-    char path[FS_PATH_BYTES_MAX];
-    FS_TRY(fs_path_join(path, campaign->dir, REPORT_FILE_NAME));
-    return report_write(store, campaign->plan, path);
-}
-
-/** What is left behind: the report of a complete campaign, and the JSON that was asked for, also
- * of one that was stopped. `ended` is how the loop ended, and stays the verdict if all goes well.
- */
-static fs_status conclude(const run_values *values, const coord_campaign *campaign, fs_status ended)
-{
-    if (ended != FS_OK && ended != FS_EINCOMPLETE && ended != FS_EINTERRUPTED) return ended;
-    char why[1024];
-    snprintf(why, sizeof why, "%s", fs_status_detail());
-    fs_store *store = NULL;
-    FS_TRY(fs_store_open(&store, campaign->state_dir, FS_STORE_READ, campaign->plan, NULL));
-    fs_status status = FS_OK;
-    if (ended == FS_OK && !values->no_report) status = write_report(store, campaign);
-    if (status == FS_OK && values->json) status = print_status(store, campaign->plan);
-    fs_store_close(&store);
-    if (status != FS_OK || ended == FS_OK) return status;
-    return fs_fail(ended, "%s", why);
-}
-
 static fs_status run_run(const void *data, const fs_arguments *arguments)
 {
     const run_values *values = data;
@@ -132,7 +97,8 @@ static fs_status run_run(const void *data, const fs_arguments *arguments)
                                values->simulate));
     fs_info("%s: %zu cells, at most %" PRIu64 " trials; results in %s", campaign.campaign->name,
             campaign.plan->cell_count, campaign.plan->trials, campaign.dir);
-    fs_status status = conclude(values, &campaign, run_loop(values, &campaign, until_ms));
+    fs_status status = run_loop(values, &campaign, until_ms);
+    status = cli_conclude(&campaign, !values->no_report, values->json, status);
     coord_campaign_close(&campaign);
     return status;
 }

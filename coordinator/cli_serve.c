@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "cli_conclude.h"
 #include "clock.h"
 #include "coord_campaign.h"
 #include "coord_loop.h"
@@ -17,8 +18,16 @@ typedef struct serve_values {
     const char *out;
     const char *state_dir;
     const char *until;
+    int json;
+    int no_report;
     int simulate;
 } serve_values;
+
+/* What the loop hands back once it listens. */
+typedef struct listener {
+    const coord_campaign *campaign;
+    int json;
+} listener;
 
 static const fs_option serve_options[] = {
     {"bind", 'b', "tcp://HOST:PORT", FS_OPTION_TEXT, offsetof(serve_values, bind),
@@ -29,6 +38,10 @@ static const fs_option serve_options[] = {
      "folder of the live store, on a local disk (default: the results')", 0, 0},
     {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(serve_values, until),
      "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
+    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, json),
+     "print one JSON document at the end, as status --json, and not the endpoint", 0, 0},
+    {"no-report", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, no_report),
+     "write no report.html when the campaign is complete", 0, 0},
     {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, simulate), NULL, 0, 0},
     {0},
 };
@@ -36,7 +49,8 @@ static const fs_option serve_options[] = {
 /** Prints where workers connect and leaves the access file, which is all that a worker needs. */
 static fs_status on_bound(void *data, const char *endpoint)
 {
-    const coord_campaign *campaign = data;
+    const listener *self = data;
+    const coord_campaign *campaign = self->campaign;
     char path[FS_PATH_BYTES_MAX], hex[FS_HASH_HEX_BYTES];
     fs_hash_hex(&campaign->plan->fingerprint, hex);
     json_t *access = json_pack("{s:s, s:s, s:s}", "endpoint", endpoint, "campaign",
@@ -50,8 +64,10 @@ static fs_status on_bound(void *data, const char *endpoint)
     umask(old);
     free(text);
     if (status != FS_OK) return status;
-    printf("%s\n", endpoint);
-    fflush(stdout);
+    if (!self->json) {
+        printf("%s\n", endpoint);
+        fflush(stdout);
+    }
     fs_info("workers connect with: flipsweep worker --connect %s (or --access %s)", endpoint, path);
     return FS_OK;
 }
@@ -65,6 +81,7 @@ static fs_status run_serve(const void *data, const fs_arguments *arguments)
         FS_TRY(coord_until_parse(values->until, fs_clock_wall_ms(), &until_ms));
     FS_TRY(coord_campaign_open(&campaign, arguments->items[0], values->out, values->state_dir,
                                values->simulate));
+    listener listening = {&campaign, values->json};
     coord_loop_options options = {
         .plan = campaign.plan,
         .campaign_text = fs_buf_text(&campaign.text),
@@ -74,10 +91,11 @@ static fs_status run_serve(const void *data, const fs_arguments *arguments)
         .grace = 1,
         .until_ms = until_ms,
         .bound = on_bound,
-        .data = &campaign,
+        .data = &listening,
     };
     fs_status status = coord_loop_run(&options, &campaign.store);
     if (status == FS_OK) fs_info("%s: the campaign is complete", campaign.dir);
+    status = cli_conclude(&campaign, !values->no_report, values->json, status);
     coord_campaign_close(&campaign);
     return status;
 }

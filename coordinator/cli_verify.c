@@ -170,7 +170,9 @@ static int dump_trial(void *data, uint32_t cell, uint64_t trial, const fs_trial_
 static fs_status dump(const char *dir)
 {
     fs_store *store = NULL;
-    FS_TRY(fs_store_open(&store, dir, FS_STORE_READ, NULL, NULL));
+    char state_dir[FS_PATH_BYTES_MAX];
+    FS_TRY(coord_state_dir(state_dir, dir));
+    FS_TRY(fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL));
     fs_status status = fs_store_each_trial(store, UINT32_MAX, dump_trial, NULL);
     fs_store_close(&store);
     return status;

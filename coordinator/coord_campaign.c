@@ -49,6 +49,9 @@ static fs_status choose_folders(coord_campaign *self, const char *dir, const cha
 {
     char name[FS_NAME_BYTES_MAX + 16], path[FS_PATH_BYTES_MAX];
     snprintf(name, sizeof name, "flipsweep-%s", self->campaign->name);
+    if ((dir != NULL && dir[0] == '\0') || (state_dir != NULL && state_dir[0] == '\0')) {
+        return fs_fail(FS_EUSAGE, "the name of a results folder is empty");
+    }
     FS_TRY(absolute(self->dir, dir != NULL ? dir : name));
     FS_TRY(fs_dir_make(self->dir));
     if (state_dir == NULL) return coord_state_dir(self->state_dir, self->dir);

@@ -16,10 +16,9 @@
 #include "plan.h"
 
 enum {
-    COORD_PROBE_MS = 3000,          /* silence after which a worker is asked WHO */
-    COORD_LOST_MS = 3000,           /* a worker that cannot be reached is given up after this */
-    COORD_GRACE_MS = 3000,          /* after a restart workers may claim what they hold */
-    COORD_DEATHS_IN_A_ROW_MAX = 40, /* workers that die without one new result in between */
+    COORD_PROBE_MS = 3000, /* silence after which a worker is asked WHO */
+    COORD_LOST_MS = 3000,  /* at the end a worker that cannot be reached is given up after this */
+    COORD_GRACE_MS = 3000, /* after a restart workers may claim what they hold */
     COORD_GARBAGE_SAY_MS = 60000,
     COORD_GARBAGE_MAX = 1000 /* frames of garbage after which a worker is rejected */
 };
@@ -47,8 +46,8 @@ typedef struct coord_core {
     uint64_t duplicates, mismatches, quarantined;
     uint64_t garbage;         /* frames that made no sense, of everybody */
     uint64_t garbage_said_ms; /* of peers that are no workers */
-    unsigned deaths_in_a_row;
-    fs_status failure; /* why the campaign cannot go on */
+    uint64_t retries;         /* of the scheduler's, those journalled */
+    fs_status failure;        /* why the campaign cannot go on */
     char failure_text[1024];
     char last_fatal[1024]; /* what the last worker said that could not serve */
 } coord_core;
@@ -67,21 +66,14 @@ void coord_core_pause(void *self, int paused, const char *why);
 
 /** Looks for silent workers and expired leases, and grants. Call every few hundred ms. */
 void coord_core_tick(coord_core *self);
-/** A child process that served as a worker is gone. */
+/** A process of this host that served as a worker has ended. */
 void coord_core_child_gone(coord_core *self, uint32_t pid, int planned);
 /** Tells all workers to finish their leases (COORD_DRAINING) or to drop them (COORD_LEAVING). */
 void coord_core_stop(coord_core *self, coord_phase phase, const char *why);
 /** Records why the campaign cannot go on; the first reason stays. */
 void coord_core_fail(coord_core *self, fs_status status);
 
-/* For coord_core.c, coord_messages.c and coord_results.c only. */
-
-/** A status of the scheduler that is no worker's fault ends the campaign; nothing is lost. */
-void coord_core__must(coord_core *self, fs_status status);
-/** A worker is gone: its leases are dealt with, others get its work. */
-void coord_core__leave(coord_core *self, uint32_t index, coord_departure how, const char *why);
-/** Tells a worker what the phase is. */
-void coord_core__send_stop(coord_core *self, const fs_peer *peer, const char *why);
+/* For coord_results.c and coord_core.c only. */
 
 /** Sends a message to a peer; a failure is logged, as the other side's silence will be noticed. */
 void coord_core__send(coord_core *self, const fs_peer *peer, const fs_message *message);

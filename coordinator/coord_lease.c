@@ -35,20 +35,6 @@ coord_lease_state coord_lease_transition(coord_lease *self, coord_lease_event ev
     return self->state;
 }
 
-const char *coord_lease_state_name(coord_lease_state state)
-{
-    switch (state) {
-#define X(name, text)                                                                              \
-    case COORD_LEASE_##name:                                                                       \
-        return text;
-        COORD_LEASE_STATE_MAP(X)
-#undef X
-    case COORD_LEASE_STATE_COUNT:
-        break;
-    }
-    return "unknown";
-}
-
 static uint32_t bucket_of(uint64_t id)
 {
     return (uint32_t)(id % COORD_LEASE_BUCKETS);

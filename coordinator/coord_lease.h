@@ -14,18 +14,12 @@
 #include "coord_ranges.h"
 #include "limits.h"
 
-/* X(NAME, text) */
-#define COORD_LEASE_STATE_MAP(X)                                                                   \
-    X(FREE, "free")       /* not in use */                                                         \
-    X(GRANTED, "granted") /* sent to its worker, nothing came back yet */                          \
-    X(RUNNING, "running") /* results came */                                                       \
-    X(EXPIRED, "expired") /* its trials may be granted elsewhere; the holder may come back */
-
 typedef enum coord_lease_state {
-#define X(name, text) COORD_LEASE_##name,
-    COORD_LEASE_STATE_MAP(X)
-#undef X
-        COORD_LEASE_STATE_COUNT
+    COORD_LEASE_FREE,    /* not in use */
+    COORD_LEASE_GRANTED, /* sent to its worker, nothing came back yet */
+    COORD_LEASE_RUNNING, /* results came */
+    COORD_LEASE_EXPIRED, /* its trials may be granted elsewhere; the holder may come back */
+    COORD_LEASE_STATE_COUNT
 } coord_lease_state;
 
 typedef enum coord_lease_event {
@@ -48,7 +42,8 @@ typedef struct coord_lease {
     uint64_t twin;        /* id of the other copy at the tail, 0: none */
     uint32_t cell;
     uint32_t worker;
-    unsigned deaths; /* of workers on this suspect range before */
+    unsigned deaths; /* seen ones, of workers on this suspect trial before */
+    unsigned losses; /* of workers that fell silent on this range before */
     coord_lease_state state;
     int suspect;    /* granted alone, because workers died on it */
     int warm;       /* its worker has made the golden run: a death now is the trials' */
@@ -71,8 +66,6 @@ enum { COORD_LEASE_BUCKETS = 4096, COORD_LEASES_MAX = FS_WORKERS_MAX * FS_LEASES
 coord_lease_state coord_lease_transition(coord_lease *self, coord_lease_event event);
 /** @return nonzero if the event is legal in the lease's state. */
 int coord_lease_allows(const coord_lease *self, coord_lease_event event);
-/** @return "free", "granted", ... */
-const char *coord_lease_state_name(coord_lease_state state);
 
 /** `first_id` must be above every id given out before. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_leases_init(coord_leases *self, uint64_t first_id);

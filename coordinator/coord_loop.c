@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "assert.h"
@@ -106,6 +105,8 @@ static void close_all(loop_state *self)
     self->ending = 1;
     coord_control_close(&self->control);
     coord_local_close(&self->local);
+    if (self->core.bus != NULL && fs_bus_dropped(self->core.bus) > 0)
+        fs_debug("%" PRIu64 " messages were dropped", fs_bus_dropped(self->core.bus));
     if (self->core.bus != NULL) fs_bus_close(&self->core.bus, COORD_LINGER_MS, NULL, NULL);
     if (self->core.store != NULL) coord_store_stop(self->core.store, NULL, NULL);
     self->core.store = NULL;
@@ -200,14 +201,6 @@ static fs_status on_word(void *data, const char *word, fs_buf *reply)
 
 /* --- beginning and end --- */
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) fs_debug("the limit on open files stays as it is");
-}
-
 static void init_handles(loop_state *self)
 {
     uv_timer_init(&self->uv, &self->tick);
@@ -274,7 +267,6 @@ fs_status coord_loop_run(const coord_loop_options *options, fs_store **store)
         coord_core_free(&self->core);
         return status;
     }
-    raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     int rc = uv_loop_init(&self->uv);
     if (rc != 0) {

@@ -32,6 +32,7 @@ void coord_queue_free(coord_queue *self)
     for (uint32_t i = 0; self->cell != NULL && i < self->cells.count; i++) {
         coord_ranges_free(&self->cell[i].available);
         coord_ranges_free(&self->cell[i].undone);
+        coord_ranges_free(&self->cell[i].quarantined);
     }
     free(self->cell);
     *self = (coord_queue){0};
@@ -83,9 +84,8 @@ static fs_status settle(coord_queue *self, uint32_t cell)
 {
     coord_cell *c = &self->cell[cell];
     if (c->closed || c->undone.trials > 0) return FS_OK;
-    uint64_t all = trials_of(self, cell);
-    if (c->look >= all ||
-        (c->look > 0 && self->cells.stops(self->cells.data, cell, c->look, c->critical))) {
+    uint64_t all = trials_of(self, cell), n = c->look - c->quarantined.trials;
+    if (c->look >= all || (n > 0 && self->cells.stops(self->cells.data, cell, n, c->critical))) {
         close_cell(self, cell);
         return FS_OK;
     }
@@ -132,8 +132,21 @@ fs_status coord_queue_done(coord_queue *self, uint32_t cell, const fs_range *ran
                            uint64_t critical)
 {
     FS_ASSERT(cell < self->cells.count);
-    self->cell[cell].critical += critical;
-    for (size_t i = 0; i < count; i++) FS_TRY(take_done(self, cell, ranges[i]));
+    coord_cell *c = &self->cell[cell];
+    c->critical += critical;
+    for (size_t i = 0; i < count; i++) {
+        FS_TRY(coord_ranges_remove(&c->quarantined, ranges[i].first, ranges[i].count));
+        FS_TRY(take_done(self, cell, ranges[i]));
+    }
+    return settle(self, cell);
+}
+
+fs_status coord_queue_quarantine(coord_queue *self, uint32_t cell, uint64_t trial, int loading)
+{
+    FS_ASSERT(cell < self->cells.count);
+    FS_TRY(coord_ranges_add(&self->cell[cell].quarantined, trial, 1));
+    if (loading) return FS_OK;
+    FS_TRY(take_done(self, cell, (fs_range){trial, 1}));
     return settle(self, cell);
 }
 

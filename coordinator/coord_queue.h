@@ -16,18 +16,20 @@ typedef struct coord_cells {
     uint32_t count;
     uint64_t (*trials)(void *data, uint32_t cell); /* the most that can be needed */
     uint64_t (*next_look)(void *data, uint32_t cell, uint64_t done);
+    /** `n` trials that have a result, all below a look. */
     int (*stops)(void *data, uint32_t cell, uint64_t n, uint64_t critical);
     void *data;
 } coord_cells;
 
 typedef struct coord_cell {
-    coord_ranges available; /* open, and nobody's */
-    coord_ranges undone;    /* open, and not done: available, leased, or on the way */
-    uint64_t look;          /* trials below it are open */
-    uint64_t done;          /* committed or quarantined */
-    uint64_t critical;      /* of the committed */
-    double cost_us;         /* compute time of one trial, 0: not measured */
-    int closed;             /* complete, or stopped by its rule */
+    coord_ranges available;   /* open, and nobody's */
+    coord_ranges undone;      /* open, and not done: available, leased, or on the way */
+    coord_ranges quarantined; /* below the look, without a result */
+    uint64_t look;            /* trials below it are open */
+    uint64_t done;            /* committed or quarantined */
+    uint64_t critical;        /* of the committed */
+    double cost_us;           /* compute time of one trial, 0: not measured */
+    int closed;               /* complete, or stopped by its rule */
 } coord_cell;
 
 typedef struct coord_queue {
@@ -49,6 +51,11 @@ void coord_queue_free(coord_queue *self);
  * FS_ECORRUPT for trials that the cell does not have. */
 FS_MUST_CHECK fs_status coord_queue_load(coord_queue *self, uint32_t cell, const fs_range *done,
                                          size_t count, uint64_t critical);
+/** Marks a trial that gets no result as done; of those that a former coordinator has quarantined it
+ * is told before coord_queue_load(), as `loading`. It does not count when the rule decides, unless
+ * a late result of it comes. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status coord_queue_quarantine(coord_queue *self, uint32_t cell, uint64_t trial,
+                                               int loading);
 /** Puts those of the trials back that are not done. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_queue_put(coord_queue *self, uint32_t cell, fs_range range);
 /** @return the first cell with something available, cells.count if none has. */

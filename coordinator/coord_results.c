@@ -59,11 +59,6 @@ static void on_stored(coord_batch *batch, fs_status status)
 {
     delivery *self = batch->data;
     coord_core *core = self->core;
-    if (status == FS_ENOSPC && core->phase == COORD_LEAVING) {
-        /* Stopped while the disk is full: these were never acknowledged and will be run again. */
-        free(self);
-        return;
-    }
     if (status != FS_OK) {
         /* The store does not take results any more, and what it has is safe. */
         coord_core_fail(
@@ -83,7 +78,6 @@ static void on_stored(coord_batch *batch, fs_status status)
                     core->plan->cells[batch->cell].id, result->trial, batch->host);
     }
     core->accepted += fresh;
-    if (fresh > 0) core->deaths_in_a_row = 0;
     status = coord_scheduler_committed(core->scheduler, batch->cell, self->ranges,
                                        self->range_count, critical);
     if (status != FS_OK) coord_core_fail(core, status);

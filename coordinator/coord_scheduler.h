@@ -5,8 +5,10 @@
  * decides, so that the decision depends on complete prefixes only and never on the order of
  * arrival. Work is granted in leases of one to five seconds by the measured cost of the cell,
  * smaller near the end; idle workers get a second copy of a straggler's range. A range whose worker
- * died while running it becomes suspect: it is granted alone and bisected, and a single trial that
- * killed FS_LEASE_DEATHS_MAX workers is quarantined.
+ * was seen to die while running it becomes suspect: it is granted alone and bisected, and a single
+ * trial that killed FS_LEASE_DEATHS_MAX workers is quarantined. Silence is no death: a switch that
+ * restarts must not condemn a trial. A range whose workers fall silent again and again is bisected
+ * too, so that the rest of it gets done, and never quarantined for that.
  *
  * A trial below the look is in exactly one of: available, suspect, the rest of one lease (of two,
  * if they are twins), received and not yet committed, done. Thread rule: one thread at a time. */
@@ -25,7 +27,8 @@ typedef struct coord_scheduler coord_scheduler;
 /** How a worker went. */
 typedef enum coord_departure {
     COORD_PLANNED, /* said goodbye, or we let it go: nothing to suspect */
-    COORD_DIED     /* crashed, was killed, or fell silent */
+    COORD_LOST,    /* fell silent: it may live, and its connection may not */
+    COORD_DIED     /* its process was seen to end */
 } coord_departure;
 
 typedef struct coord_quarantine {
@@ -35,6 +38,7 @@ typedef struct coord_quarantine {
 } coord_quarantine;
 
 enum {
+    COORD_LOSSES_MAX = 3,      /* silent workers on one range, after which it is halved */
     COORD_STRAGGLER_MS = 1500, /* beyond twice its expected time a lease gets a second copy */
     COORD_COLD_DEATHS_MAX = 3  /* deaths in a row before a golden run was made, from which on they
                                   are put down to the trials too */
@@ -48,6 +52,10 @@ void coord_scheduler_destroy(coord_scheduler **self);
  * them are critical. Errors: FS_ENOMEM, FS_ECORRUPT for trials beyond the cell's. */
 FS_MUST_CHECK fs_status coord_scheduler_load(coord_scheduler *self, uint32_t cell,
                                              const fs_range *done, size_t count, uint64_t critical);
+/** Tells of a trial that a former coordinator quarantined, before coord_scheduler_load().
+ * Errors: FS_ENOMEM, FS_ECORRUPT for a trial that the plan does not have. */
+FS_MUST_CHECK fs_status coord_scheduler_load_quarantined(coord_scheduler *self, uint32_t cell,
+                                                         uint64_t trial);
 /** Sets the compute threads of all workers together, by which the rest is divided at the end. */
 void coord_scheduler_capacity(coord_scheduler *self, uint32_t threads);
 
@@ -59,8 +67,8 @@ FS_MUST_CHECK fs_status coord_scheduler_grant(coord_scheduler *self, uint32_t wo
                                               int *granted);
 /** Notes that the lease's worker has made the golden run it needs. */
 void coord_scheduler_warm(coord_scheduler *self, uint64_t lease);
-/** A worker says that it holds a lease that we may not know: it is re-created over what is still
- * available of its range. Errors: FS_EPROTO for a lease outside the plan or of another worker or
+/** A worker says that it holds a lease that we may not know: it is re-created over what nobody else
+ * was granted of its range. Errors: FS_EPROTO for a lease outside the plan or of another worker or
  * one too many; FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_scheduler_adopt(coord_scheduler *self, uint32_t worker,
                                               const fs_lease *lease, uint64_t now_ms);

@@ -58,7 +58,7 @@ void coord_store_submit(coord_store *self, coord_batch *batch);
 void coord_store_event(coord_store *self, const char *kind, const char *text);
 /** Queues the golden run of a variant; the first is kept and others must equal it. */
 void coord_store_golden(coord_store *self, uint32_t variant, const fs_store_golden *golden);
-/** Queues a trial's quarantine with its outcome (timeout, crash) and cause. */
+/** Queues a trial's quarantine with its cause, a text for people. */
 void coord_store_quarantine(coord_store *self, uint32_t cell, uint64_t trial, const char *cause);
 /** @return batches queued and not yet durable. */
 size_t coord_store_pending(const coord_store *self);

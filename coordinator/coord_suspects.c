@@ -69,16 +69,26 @@ fs_status coord_suspects_remove(coord_suspects *self, uint32_t cell, fs_range ra
     return FS_OK;
 }
 
-fs_status coord_suspects_intersect(const coord_suspects *self, uint32_t cell, fs_range range,
-                                   coord_ranges *out)
+fs_status coord_suspects_reclaim(coord_suspects *self, uint32_t cell, fs_range range,
+                                 coord_ranges *out, coord_suspect *found)
 {
     uint64_t end = range.first + range.count;
-    for (size_t i = 0; i < self->count; i++) {
-        const coord_suspect *s = &self->at[i];
-        uint64_t s_end = s->range.first + s->range.count;
-        uint64_t a = s->range.first > range.first ? s->range.first : range.first;
+    *found = (coord_suspect){.cell = cell, .range = {range.first, 0}};
+    for (size_t i = 0; i < self->count;) {
+        coord_suspect s = self->at[i];
+        uint64_t s_end = s.range.first + s.range.count;
+        uint64_t a = s.range.first > range.first ? s.range.first : range.first;
         uint64_t b = s_end < end ? s_end : end;
-        if (s->cell == cell && a < b) FS_TRY(coord_ranges_add(out, a, b - a));
+        if (s.cell != cell || a >= b || (s.deaths > 0 && range.count > 1)) {
+            i++;
+            continue;
+        }
+        FS_TRY(coord_ranges_add(out, a, b - a));
+        FS_TRY(coord_suspects_remove(self, cell, (fs_range){a, b - a}));
+        found->range.count += b - a;
+        if (s.deaths > found->deaths) found->deaths = s.deaths;
+        if (s.losses > found->losses) found->losses = s.losses;
+        i = 0; /* what is left of it may lie at the same place, outside the range */
     }
     return FS_OK;
 }

@@ -1,4 +1,4 @@
-/** Ranges of trials on which workers died, waiting to be granted alone.
+/** Ranges of trials on which workers died or were lost, waiting to be granted alone.
  *
  * Bounded by COORD_SUSPECTS_MAX. First in, first out. Thread rule: one thread at a time. */
 #ifndef COORD_SUSPECTS_H
@@ -13,7 +13,8 @@ enum { COORD_SUSPECTS_MAX = 4096 };
 
 typedef struct coord_suspect {
     uint32_t cell;
-    unsigned deaths; /* on this one trial; 0 for a range of several */
+    unsigned deaths; /* seen ones, on this one trial; 0 for a range of several */
+    unsigned losses; /* of workers that fell silent on this very range */
     fs_range range;
 } coord_suspect;
 
@@ -30,8 +31,10 @@ FS_MUST_CHECK fs_status coord_suspects_add(coord_suspects *self, coord_suspect s
 int coord_suspects_take(coord_suspects *self, coord_suspect *out);
 /** Forgets the trials of a range of a cell. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_suspects_remove(coord_suspects *self, uint32_t cell, fs_range range);
-/** Adds to `out` the suspect trials of a cell within a range. Errors: FS_ENOMEM. */
-FS_MUST_CHECK fs_status coord_suspects_intersect(const coord_suspects *self, uint32_t cell,
-                                                 fs_range range, coord_ranges *out);
+/** Moves the suspect trials of a cell within a range to `out`, but no trial with seen deaths into a
+ * longer range. `found` gets how many trials, and the most deaths and losses of them. Errors:
+ * FS_ENOMEM. */
+FS_MUST_CHECK fs_status coord_suspects_reclaim(coord_suspects *self, uint32_t cell, fs_range range,
+                                               coord_ranges *out, coord_suspect *found);
 
 #endif

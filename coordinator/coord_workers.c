@@ -121,20 +121,31 @@ static fs_status new_place(coord_workers *self, uint32_t *index)
     return FS_OK;
 }
 
+/** @return nonzero if the greeting proves that the process of this worker is over. */
+static int supersedes(const fs_msg_hello *hello, const char *uuid, const char *host,
+                      const coord_worker *worker, uint64_t now_ms)
+{
+    if (worker->state == COORD_WORKER_GONE || hello->boot_ms <= worker->boot_ms) return 0;
+    if (strcmp(worker->uuid, uuid) == 0) return 1;
+    return hello->pid == worker->pid && host[0] != '\0' && strcmp(worker->host, host) == 0 &&
+           now_ms - worker->heard_ms >= COORD_WORKER_SILENT_MS;
+}
+
 fs_status coord_workers_hello(coord_workers *self, const fs_peer *peer, const fs_msg_hello *hello,
                               uint64_t now_ms, uint32_t *index, int *known, int64_t *former)
 {
-    char uuid[FS_PROTO_UUID_BYTES + 1];
+    char uuid[FS_PROTO_UUID_BYTES + 1], host[FS_PROTO_HOST_BYTES_MAX + 1];
     copy_text(uuid, sizeof uuid, hello->uuid);
+    copy_text(host, sizeof host, hello->host);
     uint32_t found = UINT32_MAX;
     *former = -1;
     *known = 0;
     for (uint32_t i = 0; i < self->end; i++) {
         const coord_worker *worker = self->at[i];
-        if (worker->state == COORD_WORKER_FREE || strcmp(worker->uuid, uuid) != 0) continue;
-        if (worker->boot_ms == hello->boot_ms)
+        if (worker->state == COORD_WORKER_FREE) continue;
+        if (worker->boot_ms == hello->boot_ms && strcmp(worker->uuid, uuid) == 0)
             found = i;
-        else if (worker->state != COORD_WORKER_GONE)
+        else if (supersedes(hello, uuid, host, worker, now_ms))
             *former = i;
     }
     if (found == UINT32_MAX) {
@@ -148,7 +159,7 @@ fs_status coord_workers_hello(coord_workers *self, const fs_peer *peer, const fs
     }
     coord_worker *worker = self->at[found];
     memcpy(worker->uuid, uuid, sizeof uuid);
-    copy_text(worker->host, sizeof worker->host, hello->host);
+    memcpy(worker->host, host, sizeof host);
     copy_text(worker->kernel, sizeof worker->kernel, hello->kernel);
     worker->peer = *peer;
     worker->boot_ms = hello->boot_ms;

@@ -57,6 +57,11 @@ typedef struct coord_worker {
 
 typedef struct coord_workers coord_workers;
 
+enum {
+    /* Who says nothing for so long may be a process that ended: containers give pids twice. */
+    COORD_WORKER_SILENT_MS = 3 * FS_HEARTBEAT_MS
+};
+
 /** `variants` of the plan. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_workers_new(coord_workers **out, uint32_t variants);
 void coord_workers_destroy(coord_workers **self);
@@ -69,7 +74,8 @@ const char *coord_worker_state_name(coord_worker_state state);
 
 /** Finds the place of a worker that says HELLO: its own if the same process is known, else a new
  * one. Fills in who it is and sets it to preparing. `*known` tells whether it was there, alive;
- * `*former` is the index of a former process of the same uuid that is thereby over, or -1.
+ * `*former` is the index of a former process that is thereby over, or -1: one of the same uuid, or
+ * one that had the same pid on the same host and is silent, and that was started before.
  * Errors: FS_ELIMIT beyond FS_WORKERS_MAX, FS_ENOMEM. */
 FS_MUST_CHECK fs_status coord_workers_hello(coord_workers *self, const fs_peer *peer,
                                             const fs_msg_hello *hello, uint64_t now_ms,

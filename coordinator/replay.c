@@ -90,12 +90,15 @@ static fs_status start_worker(const errand *work, const replay_options *options,
 {
     char program[FS_PATH_BYTES_MAX], threads[16];
     FS_TRY(fs_path_sibling(program, "flipsweep-worker"));
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned count = options->threads != 0 ? options->threads : cores > 0 ? (unsigned)cores : 1;
-    snprintf(threads, sizeof threads, "%u", count);
-    const char *argv[] = {program,     "--replay", work->ids, "--campaign", work->campaign,
-                          "--threads", threads,    NULL,      NULL};
-    if (options->brute_force) argv[7] = "--brute-force";
+    const char *argv[9] = {program, "--replay", work->ids, "--campaign", work->campaign};
+    size_t count = 5;
+    /* The worker's own default is one for each core that it may use. */
+    if (options->threads != 0) {
+        snprintf(threads, sizeof threads, "%u", options->threads);
+        argv[count++] = "--threads";
+        argv[count++] = threads;
+    }
+    if (options->brute_force) argv[count++] = "--brute-force";
     int ends[2];
     if (pipe(ends) != 0) return fs_fail(FS_EIO, "pipe: %s", strerror(errno));
     posix_spawn_file_actions_t actions;
@@ -139,8 +142,9 @@ static fs_status read_result(const char *line, fs_store *store, replay_result *o
     json_error_t error;
     json_t *root = json_loads(line, 0, &error);
     if (root == NULL) return fs_fail(FS_EPROTO, "the worker answered: %.200s", line);
+    const json_t *golden = json_object_get(root, "golden_metric");
     const json_t *difference = json_object_get(root, "first_difference");
-    out->golden_metric = json_number_value(json_object_get(root, "golden_metric"));
+    out->golden_metric = json_is_number(golden) ? json_number_value(golden) : (double)NAN;
     out->first_difference = json_is_integer(difference) ? json_integer_value(difference) : -1;
     fs_status status =
         parse_record(json_string_value(json_object_get(root, "record")), &bytes, &out->record);

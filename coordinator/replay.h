@@ -17,7 +17,7 @@ typedef struct replay_id {
 } replay_id;
 
 typedef struct replay_options {
-    unsigned threads; /* 0: one per core */
+    unsigned threads; /* 0: one per core that this process may use */
     int brute_force;  /* run everything for every input */
 } replay_options;
 
@@ -25,7 +25,7 @@ typedef struct replay_options {
 typedef struct replay_result {
     replay_id id;
     fs_trial_record record;
-    double golden_metric;
+    double golden_metric;     /* NaN if it is not finite */
     int64_t first_difference; /* boundary, see wk_executor.h; -1: nowhere */
     int stored;               /* nonzero: the store holds a row of this trial */
     int stored_equal;         /* and it is the same, byte for byte */

@@ -144,7 +144,9 @@ static report_rate mean_rate(const summary *s, const entry *entries, size_t coun
         uint64_t k = events(cell, measure);
         double w = sites(cell->cell) / weight;
         double p = cell->n > 0 ? (double)k / (double)cell->n : out.value;
-        fs_interval own = fs_wilson(k, cell->n, SUMMARY_CONFIDENCE_PERCENT / 100.0);
+        double confidence = measure == REPORT_CRITICAL ? cell->critical_confidence
+                                                       : SUMMARY_CONFIDENCE_PERCENT / 100.0;
+        fs_interval own = fs_wilson(k, cell->n, confidence);
         below += w * w * (p - own.low) * (p - own.low);
         above += w * w * (own.high - p) * (own.high - p);
     }

@@ -4,15 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "history.h"
 #include "report_meta.h"
 #include "utf8.h"
-
-typedef struct worker {
-    char uuid[64];
-    char host[64];
-    uint64_t deliveries, accepted, duplicates, mismatches;
-    uint64_t first_ms, last_ms;
-} worker;
 
 typedef struct event {
     uint64_t ms;
@@ -22,8 +16,7 @@ typedef struct event {
 
 typedef struct health {
     const fs_plan *plan;
-    worker *workers;
-    size_t worker_count, worker_capacity;
+    history history;
     event events[REPORT_EVENTS_MAX]; /* a ring of the last ones */
     uint64_t event_count;
     json_t *quarantined;
@@ -44,43 +37,6 @@ json_t *report_json_text(const char *text)
     json_t *out = status == FS_OK ? json_string(fs_buf_text(&clean)) : NULL;
     fs_buf_free(&clean);
     return out;
-}
-
-/* Deliveries come in runs of one worker, so the last one used is tried first. */
-static worker *worker_of(health *self, const fs_attempt *attempt)
-{
-    for (size_t i = self->worker_count; i > 0; i--) {
-        if (strcmp(self->workers[i - 1].uuid, attempt->worker) == 0) return &self->workers[i - 1];
-    }
-    if (self->worker_count == self->worker_capacity) {
-        size_t capacity = self->worker_capacity == 0 ? 16 : 2 * self->worker_capacity;
-        worker *grown = realloc(self->workers, capacity * sizeof *grown);
-        if (grown == NULL) return NULL;
-        self->workers = grown;
-        self->worker_capacity = capacity;
-    }
-    worker *out = &self->workers[self->worker_count++];
-    *out = (worker){.first_ms = attempt->started_ms};
-    memcpy(out->uuid, attempt->worker, sizeof out->uuid);
-    memcpy(out->host, attempt->host, sizeof out->host);
-    return out;
-}
-
-static int visit_attempt(void *data, const fs_attempt *attempt)
-{
-    health *self = data;
-    worker *w = worker_of(self, attempt);
-    if (w == NULL) {
-        self->status = fs_fail(FS_ENOMEM, "no memory for the report's workers");
-        return 1;
-    }
-    w->deliveries++;
-    w->accepted += attempt->accepted;
-    w->duplicates += attempt->duplicates;
-    w->mismatches += attempt->mismatches;
-    if (attempt->started_ms < w->first_ms) w->first_ms = attempt->started_ms;
-    if (attempt->committed_ms > w->last_ms) w->last_ms = attempt->committed_ms;
-    return 0;
 }
 
 static int visit_event(void *data, uint64_t wall_ms, const char *kind, const char *text)
@@ -107,7 +63,7 @@ static int visit_quarantine(void *data, uint32_t cell, uint64_t trial, const cha
     return 0;
 }
 
-static json_t *worker_json(const worker *w)
+static json_t *worker_json(const history_worker *w)
 {
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "worker",
                      report_json_text(w->uuid), "host", report_json_text(w->host), "deliveries",
@@ -138,17 +94,17 @@ static json_t *health_json(health *self)
 {
     json_t *workers = json_array();
     uint64_t started = UINT64_MAX, finished = 0;
-    for (size_t i = 0; i < self->worker_count; i++) {
-        const worker *w = &self->workers[i];
+    for (size_t i = 0; i < self->history.count; i++) {
+        const history_worker *w = &self->history.workers[i];
         if (i < REPORT_WORKERS_MAX) json_array_append_new(workers, worker_json(w));
         if (w->first_ms < started) started = w->first_ms;
         if (w->last_ms > finished) finished = w->last_ms;
     }
-    int known = self->worker_count > 0;
+    int known = self->history.count > 0;
     json_t *quarantined = self->quarantined;
     self->quarantined = NULL;
     return json_pack("{s:o, s:I, s:o, s:o, s:o, s:I, s:o}", "workers", workers, "workers_total",
-                     (json_int_t)self->worker_count, "started_ms", time_json(known, started),
+                     (json_int_t)self->history.count, "started_ms", time_json(known, started),
                      "finished_ms", time_json(known, finished), "events", events_json(self),
                      "events_total", (json_int_t)self->event_count, "quarantined", quarantined);
 }
@@ -157,8 +113,7 @@ fs_status report_health_new(json_t **out, fs_store *store, const fs_plan *plan)
 {
     health self = {.plan = plan, .quarantined = json_array()};
     *out = NULL;
-    fs_status status = fs_store_each_attempt(store, visit_attempt, &self);
-    if (status == FS_OK) status = self.status;
+    fs_status status = history_read(&self.history, store);
     if (status == FS_OK) status = fs_store_each_event(store, visit_event, &self);
     if (status == FS_OK) status = self.status;
     if (status == FS_OK) status = fs_store_each_quarantine(store, visit_quarantine, &self);
@@ -171,6 +126,6 @@ fs_status report_health_new(json_t **out, fs_store *store, const fs_plan *plan)
         free(self.events[i].text);
     }
     json_decref(self.quarantined);
-    free(self.workers);
+    history_free(&self.history);
     return status;
 }

@@ -19,6 +19,8 @@ typedef struct scan {
     size_t n, capacity;
     uint64_t *critical; /* indices of critical trials, ascending */
     size_t critical_count, critical_capacity;
+    uint64_t *quarantined; /* indices of trials without a result, ascending */
+    size_t quarantined_count, quarantined_capacity;
     fs_status status;
 } scan;
 
@@ -45,23 +47,24 @@ static fs_status scan_reserve(scan *s)
     return status;
 }
 
-static fs_status note_critical(scan *s, uint64_t trial)
+static fs_status note(uint64_t **trials, size_t *count, size_t *capacity, uint64_t trial)
 {
-    if (s->critical_count == s->critical_capacity) {
-        size_t capacity = s->critical_capacity == 0 ? 64 : s->critical_capacity * 2;
-        void *data = s->critical;
-        FS_TRY(grow(&data, sizeof *s->critical, capacity));
-        s->critical = data;
-        s->critical_capacity = capacity;
+    if (*count == *capacity) {
+        size_t more = *capacity == 0 ? 64 : *capacity * 2;
+        void *data = *trials;
+        FS_TRY(grow(&data, sizeof **trials, more));
+        *trials = data;
+        *capacity = more;
     }
-    s->critical[s->critical_count++] = trial;
+    (*trials)[(*count)++] = trial;
     return FS_OK;
 }
 
 static fs_status scan_add(scan *s, uint64_t trial, const fs_trial_record *record)
 {
     fs_totals_add(&s->out->totals, record);
-    if (record->critical) FS_TRY(note_critical(s, trial));
+    if (record->critical)
+        FS_TRY(note(&s->critical, &s->critical_count, &s->critical_capacity, trial));
     if (record->inputs == 0) return FS_OK; /* an end of the infrastructure: nothing was evaluated */
     if (s->n == 0) s->inputs = record->inputs;
     if (record->inputs != s->inputs)
@@ -82,6 +85,14 @@ static int scan_visit(void *data, uint32_t cell, uint64_t trial, const fs_trial_
     return s->status != FS_OK;
 }
 
+static int visit_quarantined(void *data, uint32_t cell, uint64_t trial, const char *cause)
+{
+    scan *s = data;
+    if (cell == (size_t)(s->cell - s->plan->cells))
+        s->status = note(&s->quarantined, &s->quarantined_count, &s->quarantined_capacity, trial);
+    return s->status != FS_OK;
+}
+
 /* A stream of its own for each cell and purpose, the same on every machine. */
 static uint64_t stream_key(const fs_plan *plan, const char *id, const char *purpose)
 {
@@ -95,10 +106,10 @@ static uint64_t stream_key(const fs_plan *plan, const char *id, const char *purp
     return fs_hash_u64(&hash);
 }
 
-static summary_rate trial_rate(uint64_t k, uint64_t n)
+static summary_rate trial_rate(uint64_t k, uint64_t n, double confidence)
 {
     return (summary_rate){n == 0 ? (double)NAN : (double)k / (double)n,
-                          fs_clopper_pearson(k, n, CONFIDENCE)};
+                          fs_clopper_pearson(k, n, confidence)};
 }
 
 static summary_rate input_rate(const uint32_t *k, size_t n, uint32_t inputs)
@@ -155,12 +166,13 @@ static fs_status summarise_metric(scan *s)
     return FS_OK;
 }
 
-static uint64_t critical_below(const scan *s, uint64_t look)
+/** @return how many of the ascending trials lie below a look. */
+static uint64_t below(const uint64_t *trials, size_t count, uint64_t look)
 {
-    size_t low = 0, high = s->critical_count;
+    size_t low = 0, high = count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (s->critical[mid] < look)
+        if (trials[mid] < look)
             low = mid + 1;
         else
             high = mid;
@@ -168,7 +180,8 @@ static uint64_t critical_below(const scan *s, uint64_t look)
     return low;
 }
 
-/* Decides as the coordinator did: at complete prefixes of the looks only. */
+/* Decides as the coordinator did: at complete prefixes of the looks only, and on the trials of them
+ * that have a result. */
 static void settle(const scan *s, uint64_t prefix)
 {
     uint64_t look = 0;
@@ -177,7 +190,8 @@ static void settle(const scan *s, uint64_t prefix)
         if (look > prefix) return;
         s->out->complete = 1;
         if (look >= s->cell->trials) return;
-        if (fs_cell_stops(s->plan, s->cell, look, critical_below(s, look))) {
+        uint64_t n = look - below(s->quarantined, s->quarantined_count, look);
+        if (fs_cell_stops(s->plan, s->cell, n, below(s->critical, s->critical_count, look))) {
             s->out->stopped = 1;
             return;
         }
@@ -191,10 +205,11 @@ static fs_status summarise(scan *s, const fs_range *done, size_t done_count)
     const fs_totals *t = &out->totals;
     settle(s, done_count > 0 && done[0].first == 0 ? done[0].count : 0);
     out->n = t->trials;
-    out->critical = trial_rate(t->critical, out->n);
-    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->n);
-    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->n);
-    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->n);
+    out->critical_confidence = fs_cell_confidence(s->plan, s->cell, CONFIDENCE);
+    out->critical = trial_rate(t->critical, out->n, out->critical_confidence);
+    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->n, CONFIDENCE);
+    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->n, CONFIDENCE);
+    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->n, CONFIDENCE);
     out->sdc_inputs = input_rate(s->sdc, s->n, s->inputs);
     out->due_inputs = input_rate(s->due, s->n, s->inputs);
     return summarise_metric(s);
@@ -224,7 +239,10 @@ static fs_status summarise_cell(fs_store *store, const fs_plan *plan, uint32_t i
     out->totals.quarantined = stored.quarantined;
     FS_TRY(read_golden(store, s.cell->variant, &out->metric_golden));
     FS_TRY(fs_store_done(store, index, &done, &done_count));
-    fs_status status = fs_store_each_trial(store, index, scan_visit, &s);
+    fs_status status = FS_OK;
+    if (stored.quarantined > 0) status = fs_store_each_quarantine(store, visit_quarantined, &s);
+    if (status == FS_OK) status = s.status;
+    if (status == FS_OK) status = fs_store_each_trial(store, index, scan_visit, &s);
     if (status == FS_OK) status = s.status;
     if (status == FS_OK) status = summarise(&s, done, done_count);
     free(done);
@@ -232,6 +250,7 @@ static fs_status summarise_cell(fs_store *store, const fs_plan *plan, uint32_t i
     free(s.due);
     free(s.metrics);
     free(s.critical);
+    free(s.quarantined);
     return status;
 }
 

@@ -26,24 +26,23 @@ typedef struct summary_rate {
 typedef struct summary_cell {
     const fs_cell *cell; /* into the plan */
     fs_totals totals;
-    uint64_t n;              /* accepted trials */
-    int complete;            /* planned trials done, or its stopping rule met at a look */
-    int stopped;             /* by the rule, before `trials` */
-    summary_rate critical;   /* per trial, Clopper-Pearson */
-    summary_rate sdc_trials; /* trials whose outcome is sdc, Clopper-Pearson */
+    uint64_t n;                 /* accepted trials */
+    int complete;               /* planned trials done, or its stopping rule met at a look */
+    int stopped;                /* by the rule, before `trials` */
+    summary_rate critical;      /* per trial, Clopper-Pearson at critical_confidence */
+    double critical_confidence; /* fs_cell_confidence(): higher under a stopping rule */
+    summary_rate sdc_trials;    /* trials whose outcome is sdc, Clopper-Pearson */
     summary_rate due_trials;
     summary_rate masked_trials;
     summary_rate sdc_inputs; /* per input, clustered by trial */
     summary_rate due_inputs;
     double metric_mean;   /* over trials with a finite metric; NaN if none */
-    fs_interval metric;   /* bootstrap over trials */
+    fs_interval metric;   /* bootstrap over trials; NaNs for fewer than two */
     double metric_median; /* all trials, a missing perplexity as +Inf */
     fs_interval metric_median_interval;
     double metric_q05, metric_q95;
     uint64_t metric_nonfinite;
     double metric_golden; /* of its variant; NaN if not known yet */
-    int provably_masked;  /* no site of the cell can change anything (ep, bit 30, |w| < 2): 0 until
-                             the worker says so; kept for the report */
 } summary_cell;
 
 typedef struct summary {

@@ -1,5 +1,6 @@
 #include "dataset.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,6 +98,14 @@ static fs_status read_row(reader *r, const char *line, size_t size)
     return FS_OK;
 }
 
+/* @return nonzero if a line ends in a tab and digits. */
+static int looks_like_row(const char *line, size_t size)
+{
+    size_t digits = 0;
+    while (digits < size && isdigit((unsigned char)line[size - 1 - digits])) digits++;
+    return digits > 0 && digits < size && line[size - 1 - digits] == '\t';
+}
+
 static fs_status read_rows(reader *r, const char *text, size_t size)
 {
     const uint64_t wanted = r->task->examples == 0 ? UINT64_MAX : r->task->examples;
@@ -109,7 +118,13 @@ static fs_status read_rows(reader *r, const char *text, size_t size)
         size_t length = end - at;
         if (length > 0 && text[end - 1] == '\r') length--;
         number++;
-        if (number > 1) { /* the first line is a header */
+        /* The first line is a header. A label there means that it lacks, and a row would be lost.
+         */
+        if (number == 1 && looks_like_row(text + at, length)) {
+            return fs_fail(FS_EFORMAT, "%s:1: an example where the header line should be",
+                           r->task->data);
+        }
+        if (number > 1) {
             fs_status status = read_row(r, text + at, length);
             if (status != FS_OK) return fs_wrap(status, "%s:%zu", r->task->data, number);
         }

@@ -218,7 +218,7 @@ static void print_text(const evaluation *e)
         printf("accuracy    %.4f (%" PRIu64 " of %u right)\n", metric_value(e), e->correct,
                e->data->count);
     } else {
-        printf("perplexity  %.4f per token, %.4f per word\n", metric_value(e), word_perplexity(e));
+        printf("perplexity  %.6g per token, %.6g per word\n", metric_value(e), word_perplexity(e));
         printf("scored      %" PRIu64 " tokens in %u windows, recipe %s\n", e->data->answers,
                e->data->count, fs_recipe_name(e->task.recipe));
     }

@@ -9,6 +9,7 @@
 #include "cores.h"
 #include "log.h"
 #include "program.h"
+#include "wk_access.h"
 #include "wk_loop.h"
 #include "wk_replay.h"
 
@@ -21,6 +22,7 @@ enum {
 
 typedef struct worker_values {
     const char *connect;
+    const char *access;
     const char *models;
     const char *replay;
     const char *campaign;
@@ -39,6 +41,9 @@ typedef struct worker_values {
 static const fs_option worker_options[] = {
     {"connect", 'c', "ENDPOINT", FS_OPTION_TEXT, AT(connect),
      "the coordinator's address, tcp://HOST:PORT or ipc://PATH", 0, 0},
+    {"access", 0, "FILE", FS_OPTION_TEXT, AT(access),
+     "the file access.json that `flipsweep serve` leaves in its results, instead of --connect", 0,
+     0},
     {"threads", 't', "N", FS_OPTION_U32, AT(threads),
      "compute threads (default: one per core that this process may use)", 1, FS_THREADS_MAX},
     {"models", 0, "DIR", FS_OPTION_TEXT, AT(models),
@@ -77,8 +82,9 @@ static fs_status follow_parent(uint32_t pid)
 static fs_status run(const void *data, const fs_arguments *arguments)
 {
     const worker_values *values = data;
-    if ((values->connect == NULL) == (values->replay == NULL)) {
-        return fs_fail(FS_EUSAGE, "give either --connect ENDPOINT or --replay FILE");
+    if ((values->connect != NULL) + (values->access != NULL) + (values->replay != NULL) != 1) {
+        return fs_fail(FS_EUSAGE,
+                       "give one of --connect ENDPOINT, --access FILE and --replay FILE");
     }
     if ((values->replay == NULL) != (values->campaign == NULL)) {
         return fs_fail(FS_EUSAGE, "--replay and --campaign go together");
@@ -96,7 +102,10 @@ static fs_status run(const void *data, const fs_arguments *arguments)
         return wk_replay(values->campaign, values->replay, &executor, stdout);
     }
     if (values->parent_death > 0) FS_TRY(follow_parent(values->parent_death));
-    const wk_loop_options options = {.endpoint = values->connect,
+    char endpoint[FS_PATH_BYTES_MAX];
+    if (values->access != NULL) FS_TRY(wk_access_read(endpoint, values->access));
+    const wk_loop_options options = {.endpoint =
+                                         values->access != NULL ? endpoint : values->connect,
                                      .models = values->models,
                                      .executor = executor,
                                      .idle_exit_ms = (uint64_t)values->idle_exit_s * 1000,

@@ -61,7 +61,7 @@ static size_t hit_codeword(codeword *w, const nn_view *view, const fs_protect *p
     record->detected += report.detected;
     int differs = 0;
     for (unsigned i = 0; i < w->inside; i++) differs |= w->after[i] != w->before[i];
-    if (protect->codec_count > 0 && differs && report.detected == 0) record->miscorrected++;
+    record->miscorrected += differs && report.corrected > 0;
     return n;
 }
 

@@ -1,5 +1,6 @@
 #include "wk_replay.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -101,9 +102,14 @@ static fs_status print_one(const replay *self, const replayed *r, fs_buf *record
     FS_TRY(wk_executor_golden(self->executor, cell->variant, &golden));
     fs_buf_clear(record);
     FS_TRY(fs_trial_encode(&r->record, record));
-    fprintf(out,
-            "{\"trial\": \"%s/%llu\", \"golden_metric\": %.17g, \"first_difference\": ", cell->id,
-            (unsigned long long)r->trial, golden.metric);
+    fprintf(out, "{\"trial\": \"%s/%llu\", \"golden_metric\": ", cell->id,
+            (unsigned long long)r->trial);
+    /* JSON has neither infinities nor NaN. */
+    if (isfinite(golden.metric))
+        fprintf(out, "%.17g", golden.metric);
+    else
+        fputs("null", out);
+    fputs(", \"first_difference\": ", out);
     if (r->first_difference == UINT32_MAX)
         fputs("null", out);
     else

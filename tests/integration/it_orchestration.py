@@ -9,14 +9,67 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-import unittest
 
 import fake_worker
 import harness
 from fake_worker import FakeWorker
 
 TRIALS = 3000
+
+
+class Switch:
+    """A network between workers and a coordinator that can be switched off."""
+
+    def __init__(self, endpoint):
+        host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
+        self.beyond = (host, int(port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.on, self.open = True, []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                if not self.on:
+                    near.close()
+                    continue
+                far = socket.create_connection(self.beyond)
+            except OSError:
+                return # closed: the test is over
+            self.open += [near, far]
+            for ends in ((near, far), (far, near)):
+                threading.Thread(target=self.forward, args=ends, daemon=True).start()
+
+    @staticmethod
+    def forward(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        Switch.cut((source, sink))
+
+    @staticmethod
+    def cut(ends):
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass # it is cut already
+
+    def off(self):
+        self.on = False
+        self.cut(self.open)
+
+    def close(self):
+        self.off()
+        self.cut([self.listener])
+        for end in [*self.open, self.listener]:
+            end.close()
 
 
 def children(pid):
@@ -149,7 +202,9 @@ sweep:
         print(f"{kills[0]} workers and {kills[1]} coordinators killed")
         self.assertGreaterEqual(kills[1], 3)
         self.assertGreaterEqual(kills[0], 3)
+        self.assertGreater(self.status(out)["retries"], 0)
         self.assertEqual(self.check_complete(out), self.check_complete(calm))
+        self.assertEqual(self.status(calm)["retries"], 0)
 
     def test_workers_outlive_their_coordinator(self):
         path, out = self.write(), self.dir / "out"
@@ -183,6 +238,24 @@ sweep:
         self.check_complete(out, 2000)
         self.assertEqual(other.wait(30), 0)
 
+    def test_a_network_that_comes_and_goes(self):
+        """Three times 5 s without a network, during one long trial: it is nobody's death."""
+        path, out = self.write(1), self.dir / "out"
+        server, endpoint = self.serve(path, out)
+        switch = Switch(endpoint)
+        worker = self.worker(switch.endpoint, us=26000000)
+        self.wait_for(lambda: self.live(out, leases=1), "the trial is leased")
+        for _ in range(3):
+            time.sleep(2)
+            switch.off()
+            time.sleep(5)
+            switch.on = True
+        self.ends(server, 0, out)
+        self.assertEqual(worker.wait(30), 0)
+        switch.close()
+        self.check_complete(out, 1)
+        self.assertEqual(self.status(out)["retries"], 0)
+
     # --- stopped ---
 
     def test_drain_stop_and_resume(self):
@@ -192,7 +265,8 @@ sweep:
         live = self.status(out)
         self.assertEqual(live["state"], "running")
         self.assertEqual(len(live["workers"]), 1)
-        self.run_program("stop", "--drain", out)
+        self.assertEqual(self.json("stop", "--json", "--drain", out),
+                         {"state": "running", "asked": "drain"})
         self.ends(process, 3, out)
         self.assertIn("the same command goes on", self.said(out))
         first = self.status(out)
@@ -227,42 +301,6 @@ sweep:
         self.ends(self.begin("run", path, out, "--until", "+2s", us=20000), 3, out, 60)
         self.assertIn("the time is up", self.said(out))
         self.assertIn("--until", self.run_program("run", path, "--until", "soon", code=2).stderr)
-
-    @unittest.skipUnless(os.geteuid() == 0, "needs root for a small file system")
-    def test_a_full_disk(self):
-        path, disk = self.write(40000), self.dir / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk],
-                                 capture_output=True, check=False)
-        if mounted.returncode != 0:
-            self.skipTest("no file system can be mounted here")
-        try:
-            out, filler = disk / "out", disk / "filler"
-            out.mkdir()
-            filler.write_bytes(bytes(5 << 20))
-            with open(self.dir / "out.log", "a", encoding="utf-8") as log:
-                process = self.start("run", path, "--out", out, "--simulate", "--no-report",
-                                     stderr=log, stdout=log)
-            self.wait_for(lambda: "paused" in (self.dir / "out.log").read_text(), "it pauses")
-            self.assertEqual(self.status(out)["phase"], "paused", self.said(out))
-            process.send_signal(signal.SIGINT) # twice, as nothing can be finished now
-            self.wait_for(lambda: self.status(out)["phase"] == "draining", "it drains")
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(30), 130)
-            kept = self.done(out)
-            with open(self.dir / "out.log", "a", encoding="utf-8") as log:
-                process = self.start("run", path, "--out", out, "--simulate", "--no-report",
-                                     stderr=log, stdout=log)
-            self.wait_for(lambda: (self.dir / "out.log").read_text().count("paused") > 1, "again")
-            self.assertIsNone(process.poll())
-            self.assertGreaterEqual(self.done(out), kept)
-            filler.unlink()
-            subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-            self.assertEqual(process.wait(60), 0, (self.dir / "out.log").read_text()[-2000:])
-            self.assertIn("there is room again", (self.dir / "out.log").read_text())
-            self.check_complete(out, 40000)
-        finally:
-            subprocess.run(["umount", "-l", disk], check=False)
 
     # --- refused ---
 
@@ -459,8 +497,22 @@ sweep:
         self.assertFalse((split / "data.mdb").exists())
         self.run_program("run", path, "--out", split, "--simulate") # state-dir is remembered
         self.check_complete(split, 500)
+        # Every reader follows it, also those of single trials.
+        self.assertEqual(len(self.run_program("verify", "--dump", split).stdout.splitlines()), 500)
         (split / "state-dir").write_text("nowhere")
         self.assertIn("state-dir", self.run_program("status", split, code=2).stderr)
+
+    def test_serve_prints_one_document(self):
+        path, out = self.write(200), self.dir / "out"
+        server, endpoint = self.serve(path, out, "--json", "--no-report")
+        worker = self.worker(endpoint)
+        self.ends(server, 0, out)
+        self.assertEqual(worker.wait(30), 0)
+        lines = self.said(out).splitlines()
+        self.assertNotIn(endpoint, lines)
+        documents = [json.loads(line) for line in lines if line.startswith("{")]
+        self.assertEqual([(d["state"], d["trials_done"]) for d in documents], [("complete", 200)])
+        self.assertFalse((out / "report.html").exists())
 
     def test_access_file(self):
         path, out = self.write(), self.dir / "out"
@@ -468,6 +520,7 @@ sweep:
         worker = self.start("worker", "--access", out / "access.json", "--simulate")
         self.ends(server, 0, out)
         self.assertEqual(worker.wait(30), 0)
+        self.assertIn("<!doctype html>", (out / "report.html").read_text(encoding="utf-8")[:100].lower())
         bad = self.dir / "bad.json"
         for text in ("", "[]", '{"endpoint": 5}', "{"):
             bad.write_text(text)

@@ -19,7 +19,7 @@ sweep:
   - {{name: rate, site: {{parameters: [mlp, head]}}, amount: {{rate: 0.001}}, kind: stuck1, trials: {trials}}}
 """)
         out = self.dir / "out"
-        status = self.json("run", "--json", path, "--out", out)
+        status = self.json("run", "--json", path, "--out", out, "--state-dir", self.dir / "state")
         return out, [c["id"] for c in status["cells"]]
 
     def check(self, out, cells, trials, count):

@@ -91,7 +91,7 @@ function showCell(report: Report, c: Cell): Node[] {
       ["read guard", c.guard],
       ["trials", `${fmt.count(c.n)} of ${fmt.count(c.planned)}${c.stopped ? ", stopped by the rule" : c.complete ? "" : ", unfinished"}`],
       ["outcomes", ends.map(([o, n]) => `${o} ${fmt.count(n)}`).join(", ") || "none yet"],
-      ["critical", rate(c.critical)],
+      ["critical", rate(c.critical) + (meta.sweeps[c.sweep]!.stop && c.n > 0 ? ", at the confidence of each look of its stopping rule" : "")],
       ["SDC trials", rate(c.sdc)],
       ["DUE trials", rate(c.due)],
       ["SDC per input", c.n === 0 ? "not run" : `${fmt.percent(c.sdcInputs.value)} [${fmt.percent(c.sdcInputs.low)}, ${fmt.percent(c.sdcInputs.high)}], clustered by trial`],

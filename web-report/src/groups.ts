@@ -92,7 +92,8 @@ export function intervalKind(report: Report, groups: Group[]): string {
   const many = groups.some((g) => g.cells > 1);
   const one = groups.some((g) => g.cells === 1);
   const level = `${report.meta.confidence} %`;
-  const exact = `${level} Clopper-Pearson intervals over trials`;
+  const ruled = groups.some((g) => report.meta.sweeps[g.sweep]?.stop);
+  const exact = `${level} Clopper-Pearson intervals over trials${ruled ? " (critical under a stopping rule: that confidence over all looks)" : ""}`;
   const pooled =
     `means over cells weighted by their number of sites, with ${level} stratified Wilson ` +
     "intervals (square-and-add)";

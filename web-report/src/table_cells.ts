@@ -50,7 +50,7 @@ export function cellsCard(report: Report): HTMLElement {
       h("table", {}, h("thead", {}, h("tr", {}, ...all.head.map((t) => h("th", { scope: "col" }, t)))), body)),
     ...(report.cells.length > SHOWN ? [more] : []),
     h("p", { class: "caption" },
-      `Rates: share of trials with ${report.meta.confidence} % Clopper-Pearson intervals. ` +
+      `Rates: share of trials with ${report.meta.confidence} % Clopper-Pearson intervals${report.meta.sweeps.some((x) => x.stop) ? "; critical under a stopping rule: at the higher confidence of each look" : ""}. ` +
       (report.meta.task.metric === "perplexity" ? "Metric: median perplexity with its order-statistic interval." : "Metric: mean accuracy with its bootstrap interval over trials.")),
   );
   return root;

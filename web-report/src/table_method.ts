@@ -26,6 +26,11 @@ function definitions(report: Report): [string, string][] {
   ];
 }
 
+const STOPPED: [string, string] = [
+  "critical share under a stopping rule",
+  "the interval at the higher confidence that each look spends, 1 \u2212 (1 \u2212 confidence) / looks: so the rule\u2019s confidence holds wherever it stopped",
+];
+
 function statistics(report: Report): [string, string][] {
   const level = `${report.meta.confidence} %`;
   const rule = report.meta.sweeps.map((x) => `${x.name}: ${x.stop
@@ -34,6 +39,7 @@ function statistics(report: Report): [string, string][] {
   return [
     ["unit of sampling", "the trial; inputs of one trial are never pooled as independent"],
     ["share of trials", `${level} Clopper-Pearson (exact)`],
+    ...(report.meta.sweeps.some((x) => x.stop) ? [STOPPED] : []),
     ["cells together", `mean weighted by the number of sites (values x bits) of each cell, ${level} stratified Wilson interval, square-and-add`],
     ["difference of arms", `${level} by square-and-add of the two arms\u2019 intervals (Newcombe); the pairing is left unused, which can only widen it where arms agree. McNemar\u2019s exact test of the same faults is shown with each cell`],
     ["share of inputs", `clustered by trial, ${level} Student t`],

@@ -1,4 +1,6 @@
 /* The stopping rule, against a plan made by hand. */
+#include <math.h>
+
 #include "testing.h"
 
 #include "plan.h"
@@ -62,6 +64,20 @@ static void zero_events_stop_by_the_closed_form(void **state)
     assert_false(fs_cell_stops(&r.plan, &r.cell, 100, 0));
 }
 
+static void the_confidence_of_a_look_is_its_share(void **state)
+{
+    rule r;
+    (void)state;
+    rule_init(&r, 0.05, 0.95, 1000); /* 5 looks */
+    assert_true(fabs(fs_cell_confidence(&r.plan, &r.cell, 0.5) - 0.99) < 1e-15);
+    rule_init(&r, 0.05, 0.90, 400); /* 3 looks */
+    assert_true(fabs(fs_cell_confidence(&r.plan, &r.cell, 0.5) - (1 - 0.1 / 3)) < 1e-15);
+    rule_init(&r, 0.05, 0.95, 100); /* one look has it all */
+    assert_true(fabs(fs_cell_confidence(&r.plan, &r.cell, 0.5) - 0.95) < 1e-15);
+    rule_init(&r, 0, 0, 1000); /* no rule */
+    assert_true(fs_cell_confidence(&r.plan, &r.cell, 0.95) == 0.95);
+}
+
 static void the_middle_is_the_hardest(void **state)
 {
     rule r;
@@ -79,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(looks_double_from_100),
         cmocka_unit_test(zero_events_stop_by_the_closed_form),
+        cmocka_unit_test(the_confidence_of_a_look_is_its_share),
         cmocka_unit_test(the_middle_is_the_hardest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

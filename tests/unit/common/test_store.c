@@ -384,6 +384,9 @@ static void test_another_campaign_is_refused(void **state)
 {
     fixture *f = *state;
     open_writer(f);
+    assert_int_equal(fs_store_begin(f->store), FS_OK);
+    put(f, 0, 5, 0);
+    assert_int_equal(fs_store_commit(f->store), FS_OK);
     fs_store_close(&f->store);
     plan_fixture *other = fixture_new(CELLS, TRIALS, 8);
     fs_status status = fs_store_open(&f->store, f->dir, FS_STORE_CREATE, &other->plan, "x");
@@ -394,6 +397,24 @@ static void test_another_campaign_is_refused(void **state)
     assert_int_equal(fs_store_open(&f->store, f->dir, FS_STORE_CREATE, &other->plan, "x"),
                      FS_EREFUSED);
     fixture_free(other);
+    open_writer(f);
+}
+
+/* A campaign that never got a result does not lock its folder. */
+static void test_an_empty_store_takes_another_campaign(void **state)
+{
+    fixture *f = *state;
+    fs_buf text = {0};
+    open_writer(f);
+    fs_store_close(&f->store);
+    plan_fixture *other = fixture_new(CELLS, TRIALS, 8);
+    assert_int_equal(fs_store_open(&f->store, f->dir, FS_STORE_CREATE, &other->plan, "mended"),
+                     FS_OK);
+    assert_int_equal(fs_store_campaign(f->store, &text), FS_OK);
+    assert_string_equal(fs_buf_text(&text), "mended");
+    fs_store_close(&f->store);
+    fixture_free(other);
+    fs_buf_free(&text);
     open_writer(f);
 }
 
@@ -598,6 +619,7 @@ int main(int argc, char **argv)
         TEST(test_golden_runs_must_agree),
         TEST(test_trials_come_in_order_of_cell_and_index),
         TEST(test_another_campaign_is_refused),
+        TEST(test_an_empty_store_takes_another_campaign),
         TEST(test_folders_without_a_store),
         TEST(test_network_file_systems_are_known),
         TEST(test_a_full_map_grows),

@@ -139,6 +139,19 @@ static void test_a_plan_comes_back_without_its_models(void **state)
     fixture_rmdir(f.dir);
 }
 
+/* A store with a result belongs to its campaign. */
+static void put_one_trial(fs_store *store)
+{
+    const fs_trial_record record = {.inputs = 1, .masked = 1};
+    fs_buf bytes = {0};
+    int verdict;
+    assert_int_equal(fs_trial_encode(&record, &bytes), FS_OK);
+    assert_int_equal(fs_store_begin(store), FS_OK);
+    assert_int_equal(fs_store_put_trial(store, 0, 0, bytes.data, bytes.size, &verdict), FS_OK);
+    assert_int_equal(fs_store_commit(store), FS_OK);
+    fs_buf_free(&bytes);
+}
+
 static void test_changed_weights_and_data_are_refused_by_name(void **state)
 {
     fixture f;
@@ -161,6 +174,7 @@ static void test_changed_weights_and_data_are_refused_by_name(void **state)
         fs_status status = fs_store_open(&store, f.dir, FS_STORE_CREATE, plan, fs_buf_text(&text));
         assert_int_equal(status, named[i] == NULL ? FS_OK : FS_EREFUSED);
         if (named[i] != NULL) assert_non_null(strstr(fs_status_detail(), named[i]));
+        if (i == 0) put_one_trial(store);
         fs_store_close(&store);
         fs_plan_destroy(&plan);
         fs_campaign_destroy(&campaign);

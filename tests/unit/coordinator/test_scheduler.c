@@ -249,6 +249,125 @@ static void test_poison_is_bisected_and_quarantined(void **state)
     }
 }
 
+/** Workers fall silent over and over: nothing is quarantined, and what they are granted gets
+ * smaller, so that all but the trial that is to blame gets done. */
+static void test_silence_bisects_and_never_condemns(void **state)
+{
+    (void)state;
+    fixture f = {{16}, 1, 0};
+    coord_scheduler *s = make(&f);
+    coord_quarantine q;
+    const uint64_t poison = 5;
+    unsigned losses = 0;
+    while (coord_scheduler_done(s) < 15) {
+        fs_lease lease = grant(s, 0, 4, 0);
+        assert_int_not_equal(lease.count, 0);
+        coord_scheduler_warm(s, lease.id);
+        if (poison < lease.first || poison >= lease.first + lease.count) {
+            complete(s, 0, &lease, 0);
+            continue;
+        }
+        assert_in_range(++losses, 1, 4 * COORD_LOSSES_MAX); /* 16 trials: four halvings */
+        assert_int_equal(coord_scheduler_left(s, 0, COORD_LOST), FS_OK);
+        coord_scheduler_check(s);
+    }
+    assert_int_equal(losses, 4 * COORD_LOSSES_MAX);
+    assert_int_equal(coord_scheduler_retries(s), losses);
+    for (unsigned i = 0; i < 10; i++) {
+        coord_scheduler_warm(s, grant(s, 0, 4, 0).id);
+        assert_int_equal(coord_scheduler_left(s, 0, COORD_LOST), FS_OK);
+    }
+    assert_false(coord_scheduler_quarantined(s, &q));
+    /* Only deaths that were seen count, and all of them, whatever silence lies in between. */
+    for (unsigned i = 0; i < FS_LEASE_DEATHS_MAX; i++) {
+        coord_scheduler_warm(s, grant(s, 0, 4, 0).id);
+        assert_int_equal(coord_scheduler_left(s, 0, COORD_LOST), FS_OK);
+        assert_false(coord_scheduler_quarantined(s, &q));
+        coord_scheduler_warm(s, grant(s, 0, 4, 0).id);
+        assert_int_equal(coord_scheduler_left(s, 0, COORD_DIED), FS_OK);
+    }
+    assert_true(coord_scheduler_quarantined(s, &q));
+    assert_int_equal(q.trial, poison);
+    assert_int_equal(q.deaths, FS_LEASE_DEATHS_MAX);
+    assert_true(coord_scheduler_complete(s));
+    coord_scheduler_destroy(&s);
+}
+
+/** A worker that was given up comes back with its lease: nobody else runs it. */
+static void test_suspect_trials_come_back_to_their_worker(void **state)
+{
+    (void)state;
+    fixture f = {{4}, 1, 0};
+    coord_scheduler *s = make(&f);
+    fs_lease a = grant(s, 0, 1, 0);
+    coord_scheduler_warm(s, a.id);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(coord_scheduler_left(s, 0, COORD_LOST), FS_OK);
+        assert_true(coord_scheduler_waiting(s));
+        assert_int_equal(coord_scheduler_adopt(s, 0, &a, 0), FS_OK);
+        coord_scheduler_check(s);
+        coord_scheduler_warm(s, a.id);
+        assert_false(coord_scheduler_waiting(s));
+        assert_int_equal(grant(s, 1, 1, 0).count, 0);
+    }
+    /* The same if only its lease expired. */
+    assert_int_equal(coord_scheduler_tick(s, FS_LEASE_MS), FS_OK);
+    assert_true(coord_scheduler_waiting(s));
+    assert_int_equal(coord_scheduler_heartbeat(s, 0, &a.id, 1, FS_LEASE_MS), FS_OK);
+    assert_int_equal(grant(s, 1, 1, FS_LEASE_MS).count, 0);
+    complete(s, 0, &a, 0);
+    assert_true(coord_scheduler_complete(s));
+    coord_scheduler_destroy(&s);
+}
+
+/** At a look of ten with one trial quarantined the rule decides on nine. */
+static uint64_t asked_n;
+
+static int stops_and_notes(void *data, uint32_t cell, uint64_t n, uint64_t critical)
+{
+    asked_n = n;
+    return stops(data, cell, n, critical);
+}
+
+static void test_the_rule_does_not_see_quarantined_trials(void **state)
+{
+    (void)state;
+    fixture f = {{40}, 1, 1};
+    coord_cells cells = {1, trials_of, next_look, stops_and_notes, &f};
+    coord_scheduler *s = NULL;
+    assert_int_equal(coord_scheduler_new(&s, &cells, 1000), FS_OK);
+    fs_range rest[] = {{0, 3}, {4, 6}}, late = {3, 1};
+    coord_quarantine q;
+    fs_lease lease = grant(s, 0, 1, 0);
+    assert_int_equal(lease.first, 0);
+    assert_int_equal(coord_scheduler_trial_failed(s, lease.id, 0, 3), FS_OK);
+    assert_int_equal(coord_scheduler_received(s, 0, lease.id, 0, rest, 2, 1, 0, 0), FS_OK);
+    assert_int_equal(coord_scheduler_committed(s, 0, rest, 2, 1), FS_OK);
+    for (unsigned i = 1; i < FS_LEASE_DEATHS_MAX; i++) {
+        lease = grant(s, i, 1, 0);
+        assert_int_equal(lease.first, 3);
+        assert_int_equal(coord_scheduler_trial_failed(s, lease.id, 0, 3), FS_OK);
+        receive(s, i, &lease, 0, 1, 0, 0);
+    }
+    assert_true(coord_scheduler_quarantined(s, &q));
+    assert_int_equal(asked_n, 9);
+    assert_int_equal(coord_scheduler_look(s, 0), 20);
+    /* A late result makes it a trial like others. */
+    assert_int_equal(coord_scheduler_committed(s, 0, &late, 1, 0), FS_OK);
+    fs_range next = {10, 10};
+    assert_int_equal(coord_scheduler_received(s, 0, 1, 0, &next, 1, 0, 0, 0), FS_OK);
+    assert_int_equal(coord_scheduler_committed(s, 0, &next, 1, 0), FS_OK);
+    assert_int_equal(asked_n, 20);
+    coord_scheduler_destroy(&s);
+    /* The same after a restart. */
+    assert_int_equal(coord_scheduler_new(&s, &cells, 1000), FS_OK);
+    assert_int_equal(coord_scheduler_load_quarantined(s, 0, 3), FS_OK);
+    assert_int_equal(coord_scheduler_load_quarantined(s, 0, 40), FS_ECORRUPT);
+    assert_int_equal(coord_scheduler_load(s, 0, &(fs_range){0, 10}, 1, 1), FS_OK);
+    assert_int_equal(asked_n, 9);
+    coord_scheduler_destroy(&s);
+}
+
 static void test_planned_and_cold_deaths_do_not_count(void **state)
 {
     (void)state;
@@ -362,6 +481,9 @@ int main(void)
         cmocka_unit_test(test_an_expired_lease_comes_back),
         cmocka_unit_test(test_a_copy_of_a_straggler),
         cmocka_unit_test(test_poison_is_bisected_and_quarantined),
+        cmocka_unit_test(test_silence_bisects_and_never_condemns),
+        cmocka_unit_test(test_suspect_trials_come_back_to_their_worker),
+        cmocka_unit_test(test_the_rule_does_not_see_quarantined_trials),
         cmocka_unit_test(test_planned_and_cold_deaths_do_not_count),
         cmocka_unit_test(test_a_failing_trial_is_tried_elsewhere),
         cmocka_unit_test(test_a_part_is_given_back),

@@ -1,7 +1,8 @@
 /** The scheduler in a deterministic simulator: a virtual clock, and from one seed lost, doubled and
- * reordered messages, workers that crash, freeze and come back, poison trials, and restarts of the
- * coordinator. Whatever happens: every trial is accepted exactly once, the campaign ends, its looks
- * are those of an undisturbed run, and only poison is quarantined.
+ * reordered messages, networks that are down for a while, workers that crash, freeze and come back,
+ * poison trials, and restarts of the coordinator. Whatever happens: every trial is accepted exactly
+ * once, the campaign ends, its looks are those of an undisturbed run, and only poison is
+ * quarantined.
  *
  * A failing seed is printed; `test_scheduler_sim COUNT [FIRST_SEED]` runs more, or replays one with
  * COUNT 1. */
@@ -48,6 +49,7 @@ typedef enum event_kind {
     TO_COORD_BYE,
     TO_WORKER_GRANT,
     TO_WORKER_ACK,
+    LAST_OF_NETWORK = TO_WORKER_ACK,
     COMMIT,
     WORKER_STEP,
     WORKER_BEAT,
@@ -81,6 +83,7 @@ typedef struct sim_worker {
         uint64_t sent_at;
     } unacked[UNACKED_MAX];
     uint32_t unacked_count;
+    batch running; /* no trials: idle */
     /* what the coordinator knows */
     int known;
     uint64_t heard_ms;
@@ -102,8 +105,11 @@ typedef struct sim {
     coord_scheduler *scheduler;
     uint32_t coord_epoch;
     int coord_up;
-    unsigned loss, doubling, crash, freeze, restart; /* per mille */
-    unsigned deaths;
+    unsigned loss, doubling, crash, freeze, restart, blip; /* per mille */
+    uint64_t blip_until;                                   /* nothing gets through before */
+    unsigned slow;                                         /* trials take so much longer */
+    uint64_t calm; /* between blips that do not end, 0: blips come by chance */
+    unsigned deaths, blips;
     uint64_t duplicates;
 } sim;
 
@@ -150,9 +156,12 @@ static uint64_t final_look(uint32_t cell)
     uint64_t look = 0;
     while (look < S.trials[cell]) {
         look = sim_next_look(NULL, cell, look);
-        uint64_t critical = 0;
-        for (uint64_t i = 0; i < look; i++) critical += S.critical[cell][i] && !S.poison[cell][i];
-        if (sim_stops(NULL, cell, look, critical)) break;
+        uint64_t critical = 0, n = look; /* poison gives no result, so the rule does not see it */
+        for (uint64_t i = 0; i < look; i++) {
+            critical += S.critical[cell][i] && !S.poison[cell][i];
+            n -= S.poison[cell][i];
+        }
+        if (n > 0 && sim_stops(NULL, cell, n, critical)) break;
     }
     return look;
 }
@@ -216,6 +225,8 @@ static void coord_start(void)
         for (uint64_t t = 0; t < S.trials[c]; t++) {
             if (!S.stored[c][t]) continue;
             if (S.stored[c][t] == 1) critical += S.critical[c][t];
+            if (S.stored[c][t] == 2)
+                assert_int_equal(coord_scheduler_load_quarantined(S.scheduler, c, t), FS_OK);
             if (count > 0 && done[count - 1].first + done[count - 1].count == t)
                 done[count - 1].count++;
             else
@@ -283,6 +294,7 @@ static void coord_heartbeat(const event *e)
             /* A doubled old heartbeat may name more than fits; the coordinator then refuses. */
             fs_status status = coord_scheduler_adopt(S.scheduler, e->worker, &e->lease[i], S.now);
             assert_true(status == FS_OK || status == FS_EPROTO);
+            coord_scheduler_warm(S.scheduler, e->lease[i].id);
         }
     }
     assert_int_equal(coord_scheduler_heartbeat(S.scheduler, e->worker, ids, e->lease_count, S.now),
@@ -346,13 +358,18 @@ static void coord_tick(const event *e)
     uint32_t threads = 0;
     for (uint32_t w = 0; w < S.worker_count; w++) {
         if (S.worker[w].known && S.now - S.worker[w].heard_ms >= SILENT_MS)
-            coord_gone(w, COORD_DIED);
+            coord_gone(w, COORD_LOST);
         if (S.worker[w].known) threads += S.worker[w].threads;
     }
     coord_scheduler_capacity(S.scheduler, threads);
     assert_int_equal(coord_scheduler_tick(S.scheduler, S.now), FS_OK);
     for (uint32_t w = 0; w < S.worker_count; w++) coord_grant(w);
     coord_scheduler_check(S.scheduler);
+    if (S.now >= S.blip_until + S.calm &&
+        (S.calm > 0 || chance(S.blip))) { /* 5 s, or longer than a lease lives */
+        S.blip_until = S.now + (S.calm == 0 && below(2) == 0 ? 5000 : SILENT_MS + 5000);
+        S.blips++;
+    }
     if (chance(S.restart))
         coord_crash();
     else
@@ -414,18 +431,42 @@ static void worker_grant(const event *e)
     self->lease[self->lease_count++] = e->lease[0];
 }
 
+/** The batch is done: it is sent, and the worker may leave in peace, with everything it has
+ * acknowledged or void. @return nonzero if it left. */
+static int worker_batch_done(uint32_t w)
+{
+    sim_worker *self = &S.worker[w];
+    event out = {.kind = TO_COORD_RESULTS, .worker = w, .epoch = self->epoch};
+    out.results = self->running;
+    self->running.count = 0;
+    self->unacked[self->unacked_count].results = out.results;
+    self->unacked[self->unacked_count++].sent_at = S.now;
+    transmit(out);
+    if (out.results.last) {
+        self->lease[0] = self->lease[1];
+        self->next[0] = self->next[1];
+        self->lease_count--;
+    }
+    if (!chance(2)) return 0;
+    push(1, (event){.kind = TO_COORD_BYE, .worker = w, .epoch = self->epoch});
+    self->alive = 0;
+    push(2000, (event){.kind = WORKER_START, .worker = w});
+    return 1;
+}
+
 /** Runs up to a batch of the first lease's trials; may die of poison or by chance. */
 static void worker_step(const event *e)
 {
     sim_worker *self = &S.worker[e->worker];
     if (!self->alive || self->epoch != e->epoch) return;
+    if (self->running.count > 0 && worker_batch_done(e->worker)) return;
     uint64_t spent = 10;
     int idle =
         S.now < self->frozen_until || self->lease_count == 0 || self->unacked_count == UNACKED_MAX;
     if (!idle) {
         fs_lease lease = self->lease[0];
         batch b = {.sequence = ++self->sequence, .lease = lease.id, .cell = lease.cell};
-        uint64_t max = 1 + below(BATCH_TRIALS_MAX), each = 5 + below(40);
+        uint64_t max = 1 + below(BATCH_TRIALS_MAX), each = (5 + below(40)) * S.slow;
         spent = 0;
         while (b.count < max && self->next[0] < lease.first + lease.count) {
             uint64_t trial = self->next[0]++;
@@ -438,23 +479,7 @@ static void worker_step(const event *e)
             b.cost_us += each * 1000;
         }
         b.last = self->next[0] == lease.first + lease.count;
-        self->unacked[self->unacked_count].results = b;
-        self->unacked[self->unacked_count++].sent_at = S.now + spent;
-        event out = {.kind = TO_COORD_RESULTS, .worker = e->worker, .epoch = self->epoch};
-        out.results = b;
-        transmit(out);
-        if (b.last) {
-            self->lease[0] = self->lease[1];
-            self->next[0] = self->next[1];
-            self->lease_count--;
-        }
-        if (chance(2)) { /* leaves in peace: everything it has is acknowledged or void */
-            event bye = {.kind = TO_COORD_BYE, .worker = e->worker, .epoch = self->epoch};
-            push(1, bye);
-            self->alive = 0;
-            push(2000, (event){.kind = WORKER_START, .worker = e->worker});
-            return;
-        }
+        self->running = b;
     }
     push(spent + 1, (event){.kind = WORKER_STEP, .worker = e->worker, .epoch = e->epoch});
 }
@@ -474,6 +499,7 @@ static void worker_ack(const event *e)
 
 static void handle(const event *e)
 {
+    if (e->kind <= LAST_OF_NETWORK && S.now < S.blip_until) return;
     switch (e->kind) {
     case TO_COORD_RESULTS:
         if (S.coord_up) coord_results(e);
@@ -538,11 +564,27 @@ static void sim_setup(uint64_t seed, event *heap)
     S.crash = below(2) == 0 ? 0 : 2;
     S.freeze = below(2) == 0 ? 0 : 10;
     S.restart = below(2) == 0 ? 0 : 15;
+    S.blip = below(3) == 0 ? 100 : 0;
+    S.slow = S.blip > 0 && below(2) == 0 ? 40 : 1;
 }
 
-static void sim_run(uint64_t seed, event *heap)
+/** Nothing breaks but the network, which is down for longer than a lease lives, over and over, and
+ * up for 10 s in between, while a trial takes up to three minutes. */
+static void sim_setup_blips(uint64_t seed, event *heap)
 {
     sim_setup(seed, heap);
+    S.cells = 1;
+    S.trials[0] = 1 + below(4);
+    S.rule[0] = 0;
+    memset(S.poison, 0, sizeof S.poison);
+    S.loss = S.doubling = S.crash = S.freeze = S.restart = 0;
+    S.worker_count = 1 + (uint32_t)below(2);
+    S.slow = 4000;
+    S.calm = 10000;
+}
+
+static void sim_run(void)
+{
     coord_start();
     for (uint32_t w = 0; w < S.worker_count; w++)
         push(below(500), (event){.kind = WORKER_START, .worker = w});
@@ -583,26 +625,44 @@ static void test_schedules(void **state)
     (void)state;
     event *heap = calloc(EVENTS_MAX, sizeof *heap);
     assert_non_null(heap);
-    uint64_t deaths = 0, duplicates = 0, restarts = 0, slowest = 0;
+    uint64_t deaths = 0, duplicates = 0, restarts = 0, blips = 0, slowest = 0;
     for (unsigned long i = 0; i < schedule_count; i++) {
         current_seed = first_seed + i;
-        sim_run(current_seed, heap);
+        sim_setup(current_seed, heap);
+        sim_run();
         deaths += S.deaths;
         duplicates += S.duplicates;
+        blips += S.blips;
         restarts += S.coord_epoch - 1;
         if (S.now > slowest) slowest = S.now;
     }
     current_seed = 0;
     free(heap);
-    printf("%lu schedules: %llu worker deaths, %llu coordinator restarts, %llu duplicate results; "
-           "the longest took %llu virtual seconds\n",
+    printf("%lu schedules: %llu worker deaths, %llu coordinator restarts, %llu duplicate results, "
+           "%llu blips; the longest took %llu virtual seconds\n",
            schedule_count, (unsigned long long)deaths, (unsigned long long)restarts,
-           (unsigned long long)duplicates, (unsigned long long)slowest / 1000);
+           (unsigned long long)duplicates, (unsigned long long)blips,
+           (unsigned long long)slowest / 1000);
     if (schedule_count >= 1000) { /* the simulator must have done what it is for */
         assert_true(deaths > schedule_count / 2);
         assert_true(restarts > schedule_count / 10);
         assert_true(duplicates > schedule_count);
+        assert_true(blips > schedule_count / 2);
     }
+}
+
+static void test_blips(void **state)
+{
+    (void)state;
+    event *heap = calloc(EVENTS_MAX, sizeof *heap);
+    assert_non_null(heap);
+    for (current_seed = 1; current_seed <= 200; current_seed++) {
+        sim_setup_blips(current_seed, heap);
+        sim_run();
+        assert_true(S.blips > 0);
+    }
+    current_seed = 0;
+    free(heap);
 }
 
 int main(int argc, char **argv)
@@ -611,6 +671,7 @@ int main(int argc, char **argv)
     if (argc > 2) first_seed = strtoul(argv[2], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_schedules, NULL, print_seed),
+        cmocka_unit_test_setup_teardown(test_blips, NULL, print_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "campaign_status.h"
+#include "history.h"
 #include "plan_fixture.h"
 #include "summary.h"
 
@@ -210,6 +211,10 @@ static void test_a_rule_stops_at_complete_looks_only(void **state)
     assert_int_equal(summary_new(&s, f->store, &f->plan->plan), FS_OK);
     assert_true(s->cells[0].complete);
     assert_true(s->cells[0].stopped);
+    /* Three looks share 0.05: no event in 101 trials, so the upper end is 1 - (0.05 / 6)^(1/n). */
+    assert_true(fabs(s->cells[0].critical_confidence - (1 - 0.05 / 3)) < 1e-15);
+    assert_true(fabs(s->cells[0].critical.interval.high -
+                     (1 - pow(0.05 / 6, 1.0 / (double)s->cells[0].n))) < 1e-12);
     assert_int_equal(s->quarantined, 1);
     assert_true(s->cells[1].complete);
     assert_false(s->cells[1].stopped);
@@ -296,6 +301,105 @@ static void test_the_order_of_commits_cannot_show(void **state)
     free(expected);
 }
 
+/* @return what status_print makes of the store. */
+static char *printed(fs_store *store, const plan_fixture *plan)
+{
+    json_t *document;
+    char *text = NULL;
+    size_t size = 0;
+    assert_int_equal(status_json(store, &plan->plan, NULL, &document), FS_OK);
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    status_print(out, document);
+    assert_int_equal(fclose(out), 0);
+    json_decref(document);
+    return text;
+}
+
+static void test_people_see_the_median_of_perplexities(void **state)
+{
+    fixture *f = *state;
+    f->plan->campaign.task.kind = FS_TASK_LM;
+    f->store = open_writer(f->dir, f->plan);
+    const double metrics[] = {10, NAN, 30, INFINITY, 20, NAN, 40};
+    assert_int_equal(fs_store_begin(f->store), FS_OK);
+    for (uint64_t t = 0; t < 7; t++) {
+        fs_trial_record r = fixture_record(0, t, 0);
+        r.metric = metrics[t];
+        put_record(f->store, 0, t, &r);
+    }
+    fs_trial_record alone = fixture_record(1, 0, 0);
+    alone.metric = 17;
+    put_record(f->store, 1, 0, &alone);
+    assert_int_equal(fs_store_commit(f->store), FS_OK);
+    char *text = printed(f->store, f->plan);
+    /* Of 10 20 30 40 Inf Inf Inf the 95 % interval is from the first to the seventh. */
+    assert_non_null(strstr(text, "40 [10, -] (3 not finite)"));
+    assert_non_null(strstr(text, "17 [-, -] "));
+    assert_non_null(strstr(text, "perplexity: median over trials"));
+    assert_null(strstr(text, "stopping rule"));
+    free(text);
+    f->plan->sweep.stop = (fs_stop){.half_width = 0.05, .confidence = 0.95, .at_most = TRIALS};
+    text = printed(f->store, f->plan);
+    assert_non_null(strstr(text, "under a stopping rule"));
+    free(text);
+}
+
+static void test_one_trial_has_no_interval(void **state)
+{
+    fixture *f = *state;
+    f->store = open_writer(f->dir, f->plan);
+    const uint64_t first = 0;
+    fill(f->store, 0, &first, 1, 1);
+    json_t *document;
+    assert_int_equal(status_json(f->store, &f->plan->plan, NULL, &document), FS_OK);
+    const json_t *cell = json_array_get(json_object_get(document, "cells"), 0);
+    assert_true(json_is_number(json_object_get(cell, "metric_mean")));
+    assert_true(json_is_null(json_object_get(cell, "metric_low")));
+    assert_true(json_is_null(json_object_get(cell, "metric_high")));
+    json_decref(document);
+    char *text = printed(f->store, f->plan);
+    assert_non_null(strstr(text, " [-, -] "));
+    free(text);
+}
+
+/* More workers than the first table holds, in turns: none is lost, and none counted twice. */
+static void test_many_workers_are_told_apart(void **state)
+{
+    enum { WORKERS = 150, ROUNDS = 3 };
+    fixture *f = *state;
+    f->store = open_writer(f->dir, f->plan);
+    assert_int_equal(fs_store_begin(f->store), FS_OK);
+    for (unsigned i = 0; i < WORKERS * ROUNDS; i++) {
+        fs_attempt attempt = {.accepted = i % WORKERS + 1,
+                              .duplicates = 1,
+                              .started_ms = 1000 + i,
+                              .committed_ms = 2000 + i,
+                              .host = "node"};
+        snprintf(attempt.worker, sizeof attempt.worker, "worker-%u", i % WORKERS);
+        assert_int_equal(fs_store_put_attempt(f->store, &attempt), FS_OK);
+    }
+    assert_int_equal(fs_store_commit(f->store), FS_OK);
+    history h = {0};
+    assert_int_equal(history_read(&h, f->store), FS_OK);
+    assert_int_equal(h.count, WORKERS);
+    uint64_t seen = 0;
+    for (size_t i = 0; i < h.count; i++) {
+        const history_worker *w = &h.workers[i];
+        unsigned long number = strtoul(w->uuid + strlen("worker-"), NULL, 10);
+        assert_true(number < WORKERS);
+        seen += number;
+        assert_int_equal(w->deliveries, ROUNDS);
+        assert_int_equal(w->accepted, ROUNDS * (number + 1));
+        assert_int_equal(w->duplicates, ROUNDS);
+        assert_int_equal(w->first_ms, 1000 + number);
+        assert_int_equal(w->last_ms, 2000 + number + (ROUNDS - 1) * WORKERS);
+    }
+    assert_int_equal(seen, WORKERS * (WORKERS - 1) / 2);
+    history_free(&h);
+    assert_null(h.workers);
+}
+
 static void test_the_document_has_its_stable_fields(void **state)
 {
     fixture *f = *state;
@@ -329,7 +433,9 @@ static void test_the_document_has_its_stable_fields(void **state)
         assert_non_null(json_object_get(cell, of_cell[i]));
     assert_string_equal(json_string_value(json_object_get(document, "state")), "incomplete");
     assert_int_equal(json_integer_value(json_object_get(document, "retries")), 1);
-    assert_true(json_number_value(json_object_get(document, "rate_per_s")) == 50);
+    assert_true(json_is_null(json_object_get(document, "rate_per_s"))); /* nothing runs */
+    assert_null(json_object_get(cell, "provably_masked"));
+    assert_true(json_number_value(json_object_get(cell, "critical_confidence")) == 0.95);
     json_int_t inputs = 0;
     for (size_t i = 3; i < 7; i++) inputs += json_integer_value(json_object_get(cell, of_cell[i]));
     assert_int_equal(inputs, 100 * FIXTURE_INPUTS);
@@ -337,12 +443,13 @@ static void test_the_document_has_its_stable_fields(void **state)
     status_print(out, document); /* must stand whatever is null */
     fclose(out);
     json_decref(document);
-    json_t *live = json_pack("{s:s, s:f, s:i, s:[], s:i}", "state", "stopping", "eta_s", 12.5,
-                             "retries", 9, "cells", "trials_done", 7);
+    json_t *live = json_pack("{s:s, s:f, s:i, s:[], s:i, s:f}", "state", "stopping", "eta_s", 12.5,
+                             "retries", 9, "cells", "trials_done", 7, "rate_per_s", 40.0);
     assert_int_equal(status_json(f->store, &f->plan->plan, live, &document), FS_OK);
     assert_string_equal(json_string_value(json_object_get(document, "state")), "running");
     assert_string_equal(json_string_value(json_object_get(document, "phase")), "stopping");
     assert_int_equal(json_integer_value(json_object_get(document, "retries")), 9);
+    assert_true(json_number_value(json_object_get(document, "rate_per_s")) == 40);
     assert_int_equal(json_integer_value(json_object_get(document, "trials_done")), 100);
     assert_int_equal(json_array_size(json_object_get(document, "cells")), CELLS);
     json_decref(document);
@@ -358,6 +465,9 @@ int main(void)
         TEST(test_a_rule_stops_at_complete_looks_only),
         TEST(test_pairs_are_compared_trial_by_trial),
         TEST(test_the_order_of_commits_cannot_show),
+        TEST(test_people_see_the_median_of_perplexities),
+        TEST(test_one_trial_has_no_interval),
+        TEST(test_many_workers_are_told_apart),
         TEST(test_the_document_has_its_stable_fields),
 #undef TEST
     };

@@ -82,6 +82,47 @@ static void test_a_restarted_worker_is_another(void **state)
     coord_workers_destroy(&workers);
 }
 
+/** Another uuid at the same pid of the same host: the former process is over once it is silent. */
+static void test_a_pid_is_given_twice(void **state)
+{
+    (void)state;
+    coord_workers *workers = NULL;
+    assert_int_equal(coord_workers_new(&workers, 1), FS_OK);
+    fs_msg_hello message = {.uuid = fs_text_of("first"),
+                            .boot_ms = 50,
+                            .host = fs_text_of("node"),
+                            .pid = 7,
+                            .threads = 1,
+                            .kernel = fs_text_of("avx2")};
+    fs_peer one = peer_of(1), two = peer_of(2);
+    uint32_t first, other;
+    int known;
+    int64_t former;
+    assert_int_equal(coord_workers_hello(workers, &one, &message, 100, &first, &known, &former),
+                     FS_OK);
+    assert_int_equal(coord_workers_by_pid(workers, 7, "node"), first);
+    assert_int_equal(coord_workers_by_pid(workers, 7, "other"), -1);
+    static const struct {
+        const char *host;
+        uint64_t boot_ms, now_ms;
+        int over;
+    } cases[] = {{"node", 60, 100 + COORD_WORKER_SILENT_MS - 1, 0}, /* containers side by side */
+                 {"node", 40, 100 + COORD_WORKER_SILENT_MS, 0},
+                 {"other", 60, 100 + COORD_WORKER_SILENT_MS, 0},
+                 {"node", 60, 100 + COORD_WORKER_SILENT_MS, 1}};
+    message.uuid = fs_text_of("second");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        message.host = fs_text_of(cases[i].host);
+        message.boot_ms = cases[i].boot_ms;
+        assert_int_equal(
+            coord_workers_hello(workers, &two, &message, cases[i].now_ms, &other, &known, &former),
+            FS_OK);
+        assert_int_equal(former, cases[i].over ? (int64_t)first : -1);
+        coord_worker_transition(coord_workers_at(workers, other), COORD_WORKER_LEAVES);
+    }
+    coord_workers_destroy(&workers);
+}
+
 static void test_texts_cannot_steer_a_terminal(void **state)
 {
     (void)state;
@@ -134,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_worker_keeps_its_place),
         cmocka_unit_test(test_a_restarted_worker_is_another),
+        cmocka_unit_test(test_a_pid_is_given_twice),
         cmocka_unit_test(test_texts_cannot_steer_a_terminal),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_the_table_is_bounded),
