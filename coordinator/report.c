@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include <stdlib.h>
+
 #include "file.h"
 #include "log.h"
 #include "report_cells.h"
@@ -13,11 +15,14 @@
 static fs_status fill_cells(fs_buf *slot, fs_store *store, const summary *s)
 {
     report_groups *groups = NULL;
+    report_pair *pairs = NULL;
     fs_buf json = {0};
-    fs_status status = report_groups_new(&groups, s);
-    if (status == FS_OK) status = report_cells_write(&json, store, s, groups);
+    fs_status status = report_pairs_new(&pairs, store, s);
+    if (status == FS_OK) status = report_groups_new(&groups, s, pairs);
+    if (status == FS_OK) status = report_cells_write(&json, s, groups, pairs);
     if (status == FS_OK) status = report_slots_pack(slot, json.data, json.size);
     report_groups_destroy(&groups);
+    free(pairs);
     fs_buf_free(&json);
     return status;
 }

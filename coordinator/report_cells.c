@@ -1,8 +1,5 @@
 #include "report_cells.h"
 
-#include <math.h>
-#include <stdlib.h>
-
 #include "report_columns.h"
 #include "report_place.h"
 
@@ -95,6 +92,7 @@ static void put_rates(report_columns *t, const summary_cell *c)
     report_columns_number(t, "q05", c->metric_q05);
     report_columns_number(t, "q95", c->metric_q95);
     put_count(t, "nonfinite", c->metric_nonfinite);
+    put_count(t, "metric_equal", c->metric_equal);
 }
 
 static fs_status write_cells(fs_buf *out, const summary *s)
@@ -119,6 +117,33 @@ static fs_status write_cells(fs_buf *out, const summary *s)
     return status;
 }
 
+/* Names are literals, as columns borrow them. */
+#define PAIRED(table, name, g, m)                                                                  \
+    do {                                                                                           \
+        const report_paired *paired_ = &(g)->paired[m];                                            \
+        put_count(table, name "_pair_n", paired_->n);                                              \
+        put_count(table, name "_pair_base", paired_->base);                                        \
+        put_count(table, name "_pair_arm", paired_->arm);                                          \
+        put_count(table, name "_pair_only_base", paired_->only_base);                              \
+        put_count(table, name "_pair_only_arm", paired_->only_arm);                                \
+        report_columns_number(table, name "_pair_p", paired_->p);                                  \
+        report_columns_number(table, name "_pair_holm", paired_->holm);                            \
+        report_columns_number(table, name "_pair_times", paired_->times);                          \
+        report_columns_text(table, name "_effect", effect_names[(g)->effect[m]]);                  \
+        report_columns_number(table, name "_widest", widest((g)->rate[m].widest));                 \
+    } while (0)
+
+static const char *const effect_names[REPORT_EFFECT_COUNT] = {
+    [REPORT_EFFECT_UNKNOWN] = "unknown",       [REPORT_EFFECT_NONE] = "none",
+    [REPORT_EFFECT_FEWER] = "fewer",           [REPORT_EFFECT_MORE] = "more",
+    [REPORT_EFFECT_HINT_FEWER] = "hint-fewer", [REPORT_EFFECT_HINT_MORE] = "hint-more",
+};
+
+static double widest(uint32_t cell)
+{
+    return cell == UINT32_MAX ? -1 : (double)cell;
+}
+
 static void put_group(report_columns *t, const report_group *g)
 {
     const report_rate *r = g->rate;
@@ -135,6 +160,10 @@ static void put_group(report_columns *t, const report_group *g)
     INTERVAL(t, "critical_diff", d[REPORT_CRITICAL].value, d[REPORT_CRITICAL].interval);
     INTERVAL(t, "sdc_diff", d[REPORT_SDC].value, d[REPORT_SDC].interval);
     INTERVAL(t, "due_diff", d[REPORT_DUE].value, d[REPORT_DUE].interval);
+    put_count(t, "comparisons", g->comparisons);
+    PAIRED(t, "critical", g, REPORT_CRITICAL);
+    PAIRED(t, "sdc", g, REPORT_SDC);
+    PAIRED(t, "due", g, REPORT_DUE);
 }
 
 static fs_status write_groups(fs_buf *out, const summary *s, const report_groups *groups)
@@ -164,75 +193,47 @@ static fs_status write_groups(fs_buf *out, const summary *s, const report_groups
     return status;
 }
 
-static fs_status put_pair(report_columns *t, fs_store *store, const summary *s, uint32_t a,
-                          uint32_t b)
+static void put_pair(report_columns *t, uint32_t b, const report_pair *entry)
 {
-    summary_pair pair;
-    FS_TRY(summary_compare(&pair, store, a, b, s->cells[a].cell->draw_key));
-    if (pair.n == 0) return FS_OK;
-    put_count(t, "a", a);
+    const summary_pair *pair = &entry->pair;
+    put_count(t, "a", entry->base);
     put_count(t, "b", b);
-    put_count(t, "n", pair.n);
-    put_count(t, "both", pair.both);
-    put_count(t, "only_a", pair.only_a);
-    put_count(t, "only_b", pair.only_b);
-    put_count(t, "neither", pair.neither);
-    report_columns_number(t, "p", pair.mcnemar_p);
-    INTERVAL(t, "ratio", pair.critical_ratio_value, pair.critical_ratio);
-    INTERVAL(t, "metric", pair.metric_difference, pair.metric_interval);
+    put_count(t, "n", pair->n);
+    put_count(t, "both", pair->both);
+    put_count(t, "only_a", pair->only_a);
+    put_count(t, "only_b", pair->only_b);
+    put_count(t, "neither", pair->neither);
+    report_columns_number(t, "p", pair->mcnemar_p);
+    INTERVAL(t, "ratio", pair->critical_ratio_value, pair->critical_ratio);
+    INTERVAL(t, "metric", pair->metric_difference, pair->metric_interval);
     report_columns_row(t);
-    return FS_OK;
 }
 
-/* The cell of the base arm for each pair number. */
-static fs_status base_cells(uint32_t **out, const summary *s)
-{
-    const fs_plan *plan = s->plan;
-    uint32_t pairs = 0, base_arm = report_base_arm(plan->campaign);
-    for (size_t i = 0; i < plan->cell_count; i++) {
-        if (plan->cells[i].pair >= pairs) pairs = plan->cells[i].pair + 1;
-    }
-    *out = malloc((pairs + 1) * sizeof **out);
-    if (*out == NULL) return fs_fail(FS_ENOMEM, "no memory for %u pairs", pairs);
-    for (uint32_t i = 0; i < pairs; i++) (*out)[i] = UINT32_MAX;
-    for (uint32_t i = 0; i < plan->cell_count; i++) {
-        if (plan->cells[i].arm == base_arm) (*out)[plan->cells[i].pair] = i;
-    }
-    return FS_OK;
-}
-
-static fs_status write_pairs(fs_buf *out, fs_store *store, const summary *s)
+static fs_status write_pairs(fs_buf *out, const summary *s, const report_pair *pairs)
 {
     static const char *const names[] = {
         "a", "b",     "n",         "both",       "only_a", "only_b",     "neither",
         "p", "ratio", "ratio_low", "ratio_high", "metric", "metric_low", "metric_high"};
     report_columns *t = NULL;
-    uint32_t *base = NULL;
-    fs_status status = base_cells(&base, s);
-    if (status == FS_OK) status = report_columns_new(&t);
-    for (size_t i = 0; i < sizeof names / sizeof *names && status == FS_OK; i++) {
-        report_columns_declare(t, names[i]);
-    }
-    for (uint32_t b = 0; b < s->plan->cell_count && status == FS_OK; b++) {
-        uint32_t a = base[s->plan->cells[b].pair];
-        if (a == UINT32_MAX || a == b || s->cells[a].n == 0 || s->cells[b].n == 0) continue;
+    FS_TRY(report_columns_new(&t));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) report_columns_declare(t, names[i]);
+    for (uint32_t b = 0; b < s->plan->cell_count; b++) {
         if (report_columns_rows(t) >= REPORT_PAIRS_MAX) break;
-        status = put_pair(t, store, s, a, b);
+        if (pairs[b].pair.n > 0) put_pair(t, b, &pairs[b]);
     }
-    if (status == FS_OK) status = report_columns_write(t, out);
+    fs_status status = report_columns_write(t, out);
     report_columns_destroy(&t);
-    free(base);
     return status;
 }
 
-fs_status report_cells_write(fs_buf *out, fs_store *store, const summary *s,
-                             const report_groups *groups)
+fs_status report_cells_write(fs_buf *out, const summary *s, const report_groups *groups,
+                             const report_pair *pairs)
 {
     FS_TRY(fs_buf_puts(out, "{\"cells\":"));
     FS_TRY(write_cells(out, s));
     FS_TRY(fs_buf_puts(out, ",\"groups\":"));
     FS_TRY(write_groups(out, s, groups));
     FS_TRY(fs_buf_puts(out, ",\"pairs\":"));
-    FS_TRY(write_pairs(out, store, s));
+    FS_TRY(write_pairs(out, s, pairs));
     return fs_buf_puts(out, "}");
 }

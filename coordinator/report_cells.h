@@ -6,13 +6,12 @@
 
 #include "buf.h"
 #include "report_groups.h"
-#include "store.h"
 #include "summary.h"
 
-enum { REPORT_PAIRS_MAX = 5000 }; /* paired comparisons, each of which reads two cells again */
+enum { REPORT_PAIRS_MAX = 5000 }; /* paired cells that the page lists one by one */
 
-/** Appends {"cells": ..., "groups": ..., "pairs": ...}. Errors: those of the store; FS_ENOMEM. */
-FS_MUST_CHECK fs_status report_cells_write(fs_buf *out, fs_store *store, const summary *s,
-                                           const report_groups *groups);
+/** Appends {"cells": ..., "groups": ..., "pairs": ...}. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status report_cells_write(fs_buf *out, const summary *s,
+                                           const report_groups *groups, const report_pair *pairs);
 
 #endif

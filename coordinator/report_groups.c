@@ -57,14 +57,6 @@ static int compare_groups(const void *a, const void *b)
     return 0;
 }
 
-uint32_t report_base_arm(const fs_campaign *campaign)
-{
-    for (uint32_t i = 0; i < campaign->arm_count; i++) {
-        if (campaign->arms[i].protect_count == 0) return i;
-    }
-    return 0;
-}
-
 /* A mean over overlapping choices would count the shared bits twice. */
 static int bits_overlap(const fs_sweep *sweep)
 {
@@ -117,7 +109,7 @@ static report_rate one_rate(const summary_cell *cell, int measure)
 {
     const summary_rate *rates[] = {&cell->critical, &cell->sdc_trials, &cell->due_trials};
     return (report_rate){events(cell, measure), cell->n > 0 ? rates[measure]->value : NAN,
-                         rates[measure]->interval};
+                         rates[measure]->interval, UINT32_MAX};
 }
 
 static double sites(const fs_cell *cell)
@@ -128,8 +120,8 @@ static double sites(const fs_cell *cell)
 /* The weighted mean, and the squares of its distances to the cells' limits. */
 static report_rate mean_rate(const summary *s, const entry *entries, size_t count, int measure)
 {
-    double weight = 0, run = 0, sum = 0, below = 0, above = 0;
-    report_rate out = {0};
+    double weight = 0, run = 0, sum = 0, below = 0, above = 0, most = 0;
+    report_rate out = {.widest = UINT32_MAX};
     for (size_t i = 0; i < count; i++) {
         const summary_cell *cell = &s->cells[entries[i].cell];
         weight += sites(cell->cell);
@@ -148,8 +140,14 @@ static report_rate mean_rate(const summary *s, const entry *entries, size_t coun
                                                        : SUMMARY_CONFIDENCE_PERCENT / 100.0;
         fs_interval own = fs_wilson(k, cell->n, confidence);
         below += w * w * (p - own.low) * (p - own.low);
-        above += w * w * (own.high - p) * (own.high - p);
+        double up = w * w * (own.high - p) * (own.high - p);
+        above += up;
+        if (up > most) {
+            most = up;
+            out.widest = entries[i].cell;
+        }
     }
+    if (most <= above / 2) out.widest = UINT32_MAX;
     out.interval.low = run > 0 && out.k > 0 ? fmax(0, out.value - sqrt(below)) : 0;
     out.interval.high = run > 0 ? fmin(1, out.value + sqrt(above)) : 1;
     return out;
@@ -163,13 +161,14 @@ summary_rate report_difference(const report_rate *a, const report_rate *b)
     return (summary_rate){d, {fmax(-1, d - below), fmin(1, d + above)}};
 }
 
-static report_group make_group(const summary *s, const entry *entries, size_t count, int by_bits,
-                               int by_place)
+static report_group make_group(const summary *s, const report_pair *pairs, const entry *entries,
+                               size_t count, int by_bits, int by_place)
 {
     report_group out = {.first = entries[0].cell,
                         .cells = (uint32_t)count,
                         .by_bits = by_bits,
-                        .by_place = by_place};
+                        .by_place = by_place,
+                        .comparisons = 1};
     for (size_t i = 0; i < count; i++) {
         out.n += s->cells[entries[i].cell].n;
         out.planned += s->cells[entries[i].cell].cell->trials;
@@ -177,6 +176,10 @@ static report_group make_group(const summary *s, const entry *entries, size_t co
     for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
         out.rate[m] =
             count == 1 ? one_rate(&s->cells[entries[0].cell], m) : mean_rate(s, entries, count, m);
+        for (size_t i = 0; i < count; i++) {
+            report_paired_add(&out.paired[m], &pairs[entries[i].cell].pair, (report_measure)m);
+        }
+        report_paired_test(&out.paired[m]);
     }
     return out;
 }
@@ -198,8 +201,8 @@ static void compare_arms(const summary *s, report_group *groups, size_t count, u
     }
 }
 
-static void add_flavour(report_groups *self, const summary *s, entry *entries, int by_bits,
-                        int by_place)
+static void add_flavour(report_groups *self, const summary *s, const report_pair *pairs,
+                        entry *entries, int by_bits, int by_place)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < s->plan->cell_count; i++) {
@@ -214,7 +217,7 @@ static void add_flavour(report_groups *self, const summary *s, entry *entries, i
         while (i + n < count && entries[i + n].arm == entries[i].arm &&
                compare_point(&entries[i + n], &entries[i]) == 0)
             n++;
-        self->items[self->count++] = make_group(s, &entries[i], n, by_bits, by_place);
+        self->items[self->count++] = make_group(s, pairs, &entries[i], n, by_bits, by_place);
         i += n;
         if (i == count || compare_point(&entries[i], &entries[i - 1]) != 0) {
             compare_arms(s, &self->items[point], self->count - point, base_arm);
@@ -223,21 +226,89 @@ static void add_flavour(report_groups *self, const summary *s, entry *entries, i
     }
 }
 
-fs_status report_groups_new(report_groups **out, const summary *s)
+/* Whether two groups of one flavour stand side by side in a figure: points that differ in their
+ * place or, where places are taken together, in their bits. */
+static int one_figure(const summary *s, const report_group *a, const report_group *b)
+{
+    entry x = entry_of(s, a->first, a->by_bits && a->by_place, 0);
+    entry y = entry_of(s, b->first, b->by_bits && b->by_place, 0);
+    return compare_point(&x, &y) == 0;
+}
+
+/* Adjusts the tests of one arm in one figure for their number. */
+static void adjust(const summary *s, report_group *groups, size_t count, uint32_t arm,
+                   report_paired **scratch)
+{
+    for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
+        uint32_t tests = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (s->cells[groups[i].first].cell->arm != arm || groups[i].paired[m].n == 0) continue;
+            scratch[tests++] = &groups[i].paired[m];
+        }
+        report_paired_holm(scratch, tests);
+        for (size_t i = 0; i < count; i++) {
+            if (s->cells[groups[i].first].cell->arm == arm) groups[i].comparisons = tests;
+        }
+    }
+}
+
+static void adjust_flavour(const summary *s, report_group *groups, size_t count,
+                           report_paired **scratch)
+{
+    for (size_t i = 0, n; i < count; i += n) {
+        for (n = 1; i + n < count && one_figure(s, &groups[i], &groups[i + n]);) n++;
+        for (uint32_t arm = 0; arm < s->plan->campaign->arm_count; arm++) {
+            adjust(s, &groups[i], n, arm, scratch);
+        }
+    }
+}
+
+/* The paired test decides; without common trials the interval of the difference does. */
+static report_effect effect_of(const report_group *g, int measure)
+{
+    const double alpha = 1 - SUMMARY_CONFIDENCE_PERCENT / 100.0;
+    const report_paired *paired = &g->paired[measure];
+    const fs_interval *d = &g->difference[measure].interval;
+    if (!g->has_difference || isnan(d->low) || isnan(d->high)) return REPORT_EFFECT_UNKNOWN;
+    const int few = paired->only_arm < paired->only_base;
+    if (paired->n > 0 && paired->holm < alpha)
+        return few ? REPORT_EFFECT_FEWER : REPORT_EFFECT_MORE;
+    if (paired->n > 0 && paired->p < alpha)
+        return few ? REPORT_EFFECT_HINT_FEWER : REPORT_EFFECT_HINT_MORE;
+    if (d->high < 0) return paired->n > 0 ? REPORT_EFFECT_HINT_FEWER : REPORT_EFFECT_FEWER;
+    if (d->low > 0) return paired->n > 0 ? REPORT_EFFECT_HINT_MORE : REPORT_EFFECT_MORE;
+    return REPORT_EFFECT_NONE;
+}
+
+static void decide(report_groups *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        report_group *g = &self->items[i];
+        for (int m = 0; m < REPORT_MEASURE_COUNT; m++) g->effect[m] = effect_of(g, m);
+    }
+}
+
+fs_status report_groups_new(report_groups **out, const summary *s, const report_pair *pairs)
 {
     size_t cells = s->plan->cell_count;
     report_groups *self = calloc(1, sizeof *self);
     entry *entries = malloc((cells + 1) * sizeof *entries);
     if (self != NULL) self->items = calloc(FLAVOURS * cells + 1, sizeof *self->items);
-    if (self == NULL || entries == NULL || self->items == NULL) {
+    report_paired **scratch = malloc((cells + 1) * sizeof *scratch);
+    if (self == NULL || entries == NULL || scratch == NULL || self->items == NULL) {
+        free(scratch);
         free(entries);
         report_groups_destroy(&self);
         return fs_fail(FS_ENOMEM, "no memory for the groups of %zu cells", cells);
     }
     for (int flavour = 0; flavour < FLAVOURS; flavour++) {
-        add_flavour(self, s, entries, flavour & 1, flavour >> 1);
+        size_t before = self->count;
+        add_flavour(self, s, pairs, entries, flavour & 1, flavour >> 1);
+        adjust_flavour(s, &self->items[before], self->count - before, scratch);
     }
+    decide(self);
     qsort(self->items, self->count, sizeof *self->items, compare_groups);
+    free(scratch);
     free(entries);
     *out = self;
     return FS_OK;

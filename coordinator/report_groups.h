@@ -7,7 +7,10 @@
  * interval: square-and-add of the cells' own (Yan and Su 2010; Zou and Donner 2008). A cell without
  * trials counts with the mean of the others and the interval [0, 1].
  * The difference of two arms adds their intervals in squares (Newcombe 1998), which leaves the
- * pairing of faults unused. Choices of bits that overlap are never taken together.
+ * pairing of faults unused and is wide where one cell of much weight has few trials. Whether there
+ * is an effect is therefore decided by the paired test of report_pairs, adjusted by Holm's method
+ * over what a figure shows side by side: the places of a map, the choices of bits of a sweep.
+ * Choices of bits that overlap are never taken together.
  * Thread rule: const after building. */
 #ifndef REPORT_GROUPS_H
 #define REPORT_GROUPS_H
@@ -15,19 +18,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "report_pairs.h"
 #include "summary.h"
 
-typedef enum report_measure {
-    REPORT_CRITICAL,
-    REPORT_SDC,
-    REPORT_DUE,
-    REPORT_MEASURE_COUNT
-} report_measure;
+/** What may be said of an arm against the base arm. */
+typedef enum report_effect {
+    REPORT_EFFECT_UNKNOWN, /* an arm has no trial */
+    REPORT_EFFECT_NONE,    /* neither the test, even unadjusted, nor the interval shows any */
+    REPORT_EFFECT_FEWER,   /* the adjusted test shows it */
+    REPORT_EFFECT_MORE,
+    REPORT_EFFECT_HINT_FEWER, /* the test alone or the interval shows it, the adjusted test not */
+    REPORT_EFFECT_HINT_MORE,
+    REPORT_EFFECT_COUNT
+} report_effect;
 
 typedef struct report_rate {
     uint64_t k;
     double value; /* NaN without a trial */
     fs_interval interval;
+    uint32_t widest; /* the cell that makes more than half of the upper limit's squared distance,
+                        UINT32_MAX if none of several does */
 } report_rate;
 
 typedef struct report_group {
@@ -40,6 +50,9 @@ typedef struct report_group {
     report_rate rate[REPORT_MEASURE_COUNT];
     int has_difference; /* not for the base arm, nor where an arm has no trial */
     summary_rate difference[REPORT_MEASURE_COUNT]; /* this arm less the base arm */
+    report_paired paired[REPORT_MEASURE_COUNT];    /* n == 0 without common trials */
+    report_effect effect[REPORT_MEASURE_COUNT];
+    uint32_t comparisons; /* the test is adjusted for so many */
 } report_group;
 
 typedef struct report_groups {
@@ -47,9 +60,9 @@ typedef struct report_groups {
     size_t count;
 } report_groups;
 
-/** @return the arm that others are compared with: the first without protection, else the first. */
-uint32_t report_base_arm(const fs_campaign *campaign);
-FS_MUST_CHECK fs_status report_groups_new(report_groups **out, const summary *s);
+/** `pairs` has an entry for each cell, as report_pairs_new makes it; it is not kept. */
+FS_MUST_CHECK fs_status report_groups_new(report_groups **out, const summary *s,
+                                          const report_pair *pairs);
 void report_groups_destroy(report_groups **self);
 
 /** Square-and-add of b - a. NaN where one has no value. */

@@ -26,6 +26,8 @@ static fs_status html_metric(fs_buf *out, const summary *s, const summary_cell *
     double value = is_lm(s) ? c->metric_median : c->metric_mean;
     fs_interval i = is_lm(s) ? c->metric_median_interval : c->metric;
     if (c->n == 0 || isnan(value)) return fs_buf_puts(out, "<td></td>");
+    if (c->metric_equal > 0)
+        return fs_buf_printf(out, "<td>%.4g, all %" PRIu64 " equal</td>", value, c->metric_equal);
     return fs_buf_printf(out, "<td>%.4g [%.4g, %.4g]</td>", value, i.low, i.high);
 }
 

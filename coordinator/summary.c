@@ -159,6 +159,8 @@ static fs_status summarise_metric(scan *s)
                                     stream_key(s->plan, s->cell->id, "metric mean"));
     free(finite);
     if (kept > 0) qsort(s->metrics, kept, sizeof *s->metrics, by_value);
+    if (finite_count > 0 && finite_count == s->n && s->metrics[0] == s->metrics[s->n - 1])
+        out->metric_equal = s->n;
     out->metric_median = quantile(s->metrics, kept, 0.5);
     out->metric_q05 = quantile(s->metrics, kept, 0.05);
     out->metric_q95 = quantile(s->metrics, kept, 0.95);

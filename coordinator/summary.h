@@ -42,7 +42,9 @@ typedef struct summary_cell {
     fs_interval metric_median_interval;
     double metric_q05, metric_q95;
     uint64_t metric_nonfinite;
-    double metric_golden; /* of its variant; NaN if not known yet */
+    uint64_t metric_equal; /* evaluated trials if all have one finite value, where an interval would
+                              feign a certainty; else 0 */
+    double metric_golden;  /* of its variant; NaN if not known yet */
 } summary_cell;
 
 typedef struct summary {

@@ -124,6 +124,7 @@ export interface Cell {
   q05: number;
   q95: number;
   nonfinite: number;
+  metricEqual: number; // trials, if all have one finite metric; else 0
   inputs: number;
   faults: number;
   visible: number;
@@ -131,6 +132,19 @@ export interface Cell {
   detected: number;
   miscorrected: number;
 }
+/** One end of the trials that both arms have: the same faults in the base arm and in this one. */
+export interface Paired {
+  n: number;
+  base: number;
+  arm: number;
+  onlyBase: number;
+  onlyArm: number;
+  p: number; // McNemar, exact
+  holm: number; // adjusted for `comparisons`
+  times: number; // how many times fewer; a limit where one arm has none
+}
+/** The gate: may a sentence speak of an effect? A hint does not outlive the adjustment. */
+export type Effect = "fewer" | "more" | "hint-fewer" | "hint-more" | "none" | "unknown";
 /** Cells taken together by the C side: `scope` says along which axis the page reads them. */
 export interface Group {
   scope: "amount" | "bits" | "place";
@@ -148,6 +162,10 @@ export interface Group {
   planned: number;
   rate: Record<Measure, Rate>;
   difference: Record<Measure, Difference | null>; // this arm less the base arm
+  paired: Record<Measure, Paired>;
+  effect: Record<Measure, Effect>;
+  comparisons: number; // that the paired test is adjusted for
+  widest: Record<Measure, number>; // the cell that makes most of the interval's width, or -1
 }
 export interface Pair {
   a: number;
@@ -233,7 +251,7 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
   const t = Object.fromEntries(["id", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]));
   const names = (
     "sweep arm pair layer amount variant sites planned n complete stopped q05 q95 nonfinite " +
-    "inputs faults visible corrected detected miscorrected"
+    "metric_equal inputs faults visible corrected detected miscorrected"
   ).split(" ");
   const v = Object.fromEntries(names.map((c) => [c, r.number(c)]));
   const ends = outcomes.map((o) => r.number(`end_${o}`));
@@ -273,6 +291,7 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
       q05: f("q05"),
       q95: f("q95"),
       nonfinite: f("nonfinite"),
+      metricEqual: f("metric_equal"),
       inputs: f("inputs"),
       faults: f("faults"),
       visible: f("visible"),
@@ -283,16 +302,31 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
   });
 }
 
+function readPaired(r: Reader, name: string): Paired[] {
+  const of = (what: string): number[] => r.number(`${name}_pair_${what}`);
+  const [n, base, arm, onlyBase, onlyArm] = [of("n"), of("base"), of("arm"), of("only_base"), of("only_arm")];
+  const [p, holm, times] = [of("p"), of("holm"), of("times")];
+  return n.map((v, i) => ({
+    n: v, base: base[i]!, arm: arm[i]!, onlyBase: onlyBase[i]!, onlyArm: onlyArm[i]!,
+    p: p[i]!, holm: holm[i]!, times: times[i]!,
+  }));
+}
+
 function readGroups(table: Table): Group[] {
   const r = new Reader(table);
   const t = Object.fromEntries(
     ["scope", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]),
   );
-  const names = "sweep arm amount layer cell cells n planned has_difference".split(" ");
+  const names = "sweep arm amount layer cell cells n planned has_difference comparisons".split(" ");
   const v = Object.fromEntries(names.map((c) => [c, r.number(c)]));
   const measures: Measure[] = ["critical", "sdc", "due"];
   const rates = measures.map((m) => r.rate(m));
   const spans = measures.map((m) => r.span(`${m}_diff`));
+  const paired = measures.map((m) => readPaired(r, m));
+  const effects = measures.map((m) => r.text(`${m}_effect`) as Effect[]);
+  const widest = measures.map((m) => r.number(`${m}_widest`));
+  const each = <T>(columns: T[][], i: number): Record<Measure, T> =>
+    ({ critical: columns[0]![i]!, sdc: columns[1]![i]!, due: columns[2]![i]! });
   return Array.from({ length: r.n }, (_, i) => {
     const known = v.has_difference![i] === 1;
     return {
@@ -309,7 +343,11 @@ function readGroups(table: Table): Group[] {
       cells: v.cells![i]!,
       n: v.n![i]!,
       planned: v.planned![i]!,
-      rate: { critical: rates[0]![i]!, sdc: rates[1]![i]!, due: rates[2]![i]! },
+      rate: each(rates, i),
+      paired: each(paired, i),
+      effect: each(effects, i),
+      widest: each(widest, i),
+      comparisons: v.comparisons![i]!,
       difference: {
         critical: known ? spans[0]![i]! : null,
         sdc: known ? spans[1]![i]! : null,

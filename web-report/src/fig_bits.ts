@@ -124,13 +124,7 @@ function answer(report: Report, groups: Group[], base: number): string {
       ? `; next ${g.bitsLabel(next.bits)}, none seen in ${fmt.count(next.n)}, at most ${fmt.percent(next.rate[m].high, 2)}.`
       : `; next ${g.bitsLabel(next.bits)} with ${fmt.percent(next.rate[m].value)}.` : ".";
   const others = groups.filter((x) => x.arm !== base && x.bits === worst!.bits && x.n > 0).slice(0, 3);
-  const words = others.map((x) => {
-    const d = x.difference[m];
-    const arm = g.armName(report, x.arm);
-    if (g.effect(d) === "none") return ` ${arm} makes no measurable difference there.`;
-    if (g.effect(d) === "unknown") return "";
-    return ` With ${arm}: ${x.rate[m].k === 0 ? `none seen, at most ${fmt.percent(x.rate[m].high, 2)}` : fmt.percent(x.rate[m].value)}.`;
-  });
+  const words = others.map((x) => g.effectSentence(report, x, m, "there, "));
   return first + rest + words.join("") + g.unfinished(groups);
 }
 
@@ -161,10 +155,11 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
     controls: [sweep.control, amount.control, guard.control, fault.control],
     plot: svg,
     caption: `Each trial: ${fmt.amount(unit, Number(amount.value))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)}, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
-      `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}`,
+      `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}` +
+      (arms.length > 1 ? g.testKind(groups.find((x) => x.arm !== base), "choices of bits") : ""),
     table: {
-      head: ["arm", "bits", ...g.RATE_HEAD],
-      rows: groups.map((x) => [g.armName(report, x.arm), g.bitsLabel(x.bits), ...g.rateFields(x, m)]),
+      head: ["arm", "bits", ...g.RATE_HEAD, ...g.PAIR_HEAD],
+      rows: groups.map((x) => [g.armName(report, x.arm), g.bitsLabel(x.bits), ...g.rateFields(x, m), ...g.pairFields(x, m)]),
     },
   };
 }

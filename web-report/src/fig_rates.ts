@@ -27,6 +27,7 @@ interface Series {
   arm: number;
   label: string;
   dash: string | null;
+  shape: number; // of the marker: guards of one arm differ in it too
   points: Point[];
 }
 interface Panel {
@@ -53,7 +54,7 @@ function metricPoint(report: Report, group: Group): Point | null {
   const ppl = report.meta.task.metric === "perplexity";
   const v = ppl ? cell.median : { value: cell.metric.mean, low: cell.metric.low, high: cell.metric.high };
   const show = (x: number): string => fmt.metric(report.meta, x);
-  const words = group.n === 0 ? "not run" : `${ppl ? "median perplexity" : "mean accuracy"} ${show(v.value)} [${show(v.low)}, ${show(v.high)}]`;
+  const words = group.n === 0 ? "not run" : `${ppl ? "median perplexity" : "mean accuracy"} ${show(v.value)} ${fmt.metricSpan(report.meta, cell.metricEqual, v.low, v.high)}`;
   return { x: group.amount, value: v.value, low: v.low, high: v.high, n: group.n, none: false, words, group };
 }
 
@@ -66,14 +67,16 @@ function ratePoint(group: Group): Point {
 function seriesOf(report: Report, groups: Group[], make: (x: Group) => Point | null): Series[] {
   const guards = g.unique(groups.map((x) => x.guard));
   const out: Series[] = [];
-  for (const arm of g.unique(groups.map((x) => x.arm))) {
+  const arms = g.unique(groups.map((x) => x.arm));
+  for (const arm of arms) {
     for (const guard of guards) {
       const own = groups.filter((x) => x.arm === arm && x.guard === guard).sort((a, b) => a.amount - b.amount);
       const points = own.map(make).filter((p) => p !== null);
       if (points.length === 0) continue;
       const name = g.armName(report, arm);
       const label = guards.length > 1 ? `${name}, ${guard === "none" ? "literal" : guard}` : name;
-      out.push({ arm, label, dash: mk.dash(guards.length > 1 ? guards.indexOf(guard) + (arm % 2) * 2 : arm), points });
+      const look = arms.indexOf(arm) + arms.length * guards.indexOf(guard);
+      out.push({ arm, label, dash: mk.dash(look), shape: look, points });
     }
   }
   return out;
@@ -125,7 +128,7 @@ function drawPoint(q: Point, series: Series, px: number, p: Panel): SVGGElement 
   } else {
     const py = Number.isFinite(q.value) ? p.y.at(q.value) : p.frame.top;
     if (!Number.isNaN(q.low) && !Number.isNaN(q.high)) mark.append(mk.line(px, p.y.at(q.low), px, p.y.at(q.high), "whisker"));
-    mark.append(mk.marker(series.arm, px, py, q.none));
+    mark.append(mk.marker(series.shape, px, py, q.none));
     if (!Number.isFinite(q.value)) mark.append(mk.text(px + 8, py + 4, "\u221e", "note"));
   }
   const label = `${series.label}, ${fmt.amount(p.kind, q.x)}: ${q.words}`;
@@ -175,7 +178,7 @@ function table(report: Report, groups: Group[]): Drawing["table"] {
     const show = (n: number | undefined): string => (n === undefined || x.n === 0 ? "" : fmt.metric(meta, n));
     const gold = c ? meta.variants[c.variant]?.golden?.metric : undefined;
     return [g.armName(report, x.arm), x.guard, fmt.amountShort(kind, x.amount), ...g.rateFields(x, g.measure()),
-      show(v?.value), show(v?.low), show(v?.high), gold === undefined || gold === null ? "" : fmt.metric(meta, gold)];
+      show(v?.value), ...(c && c.metricEqual > 0 && x.n > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : [show(v?.low), show(v?.high)]), gold === undefined || gold === null ? "" : fmt.metric(meta, gold)];
   });
   return { head, rows };
 }
@@ -233,7 +236,7 @@ export function drawRates(report: Report, width: number, open: (x: Group) => voi
     answer: answer(report, groups),
     controls: [sweep.control, fault.control, bits.control],
     plot: svg,
-    caption: `An arm is a colour, a marker and a dash. Bands and whiskers: ${g.intervalKind(report, groups)}. Hollow mark: none seen. ` +
+    caption: `An arm is a colour; an arm with a read guard has a marker and a dash of its own. Bands and whiskers: ${g.intervalKind(report, groups)}. Hollow mark: none seen. ` +
       `Hatched square: not run. ${measureRule(report)}${metricKind}`,
     table: table(report, groups),
   };

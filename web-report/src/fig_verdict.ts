@@ -100,17 +100,25 @@ function sentence(report: Report, a: Group, b: Group | null, m: Measure): string
   const level = `${report.meta.confidence} % interval`;
   const from = ra.k === 0 ? `none seen (at most ${fmt.percent(ra.high, 2)})` : fmt.percent(ra.value);
   const to = rb.k === 0 ? `none seen in ${fmt.count(b.n)} (at most ${fmt.percent(rb.high, 2)})` : fmt.percent(rb.value);
-  switch (g.effect(d)) {
+  const effect = b.effect[m];
+  const open = g.openMean(report, b, m);
+  const paired = b.paired[m].n > 0 ? g.effectSentence(report, b, m) : "";
+  if (open !== "" || effect.startsWith("hint")) {
+    const counts = paired.trim().replace(/\.$/, "");
+    return `${counts}, with ${where(report, a)}. Weighted: ${from} against ${to} ` +
+      `(${fmt.points(d!.value)} points, ${level} ${fmt.points(d!.low)} to ${fmt.points(d!.high)}).`;
+  }
+  switch (effect) {
     case "fewer":
       return (
         `${nameB} cuts ${noun} from ${from} to ${to}, with ${where(report, a)}: ` +
         `${fmt.points(-d!.value).replace("+", "")} points fewer (${level} ` +
-        `${fmt.points(-d!.high).replace("+", "")} to ${fmt.points(-d!.low).replace("+", "")}).`
+        `${fmt.points(-d!.high).replace("+", "")} to ${fmt.points(-d!.low).replace("+", "")}).${paired}`
       );
     case "more":
       return (
         `${nameB} makes it worse: ${noun} go from ${from} to ${to}, with ${where(report, a)} ` +
-        `(${fmt.points(d!.value)} points, ${level} ${fmt.points(d!.low)} to ${fmt.points(d!.high)}).`
+        `(${fmt.points(d!.value)} points, ${level} ${fmt.points(d!.low)} to ${fmt.points(d!.high)}).${paired}`
       );
     default:
       return (
@@ -174,11 +182,16 @@ function trialsTile(report: Report): HTMLElement {
 
 /** All arms at the headline's point, when there are more than two. */
 function armTable(report: Report, a: Group, others: Group[], m: Measure): HTMLElement {
-  const words = { fewer: "fewer", more: "more", none: "no measurable difference", unknown: "unknown" };
+  const words = {
+    fewer: "fewer", more: "more", none: "no measurable difference", unknown: "unknown",
+    "hint-fewer": "not enough to tell", "hint-more": "not enough to tell",
+  };
+  const test = (x: Group): string => (x.paired[m].n > 0
+    ? `; ${fmt.count(x.paired[m].base)} against ${fmt.count(x.paired[m].arm)} on the same ${fmt.count(x.paired[m].n)} faults, McNemar exact ${fmt.pValue(x.paired[m].p)}` : "");
   const row = (x: Group): HTMLElement => {
     const d = x.difference[m];
     const verdict = x === a ? "baseline" : d && x.n > 0 && a.n > 0
-      ? `${words[g.effect(d)]} (${fmt.points(d.value)} points, ${fmt.points(d.low)} to ${fmt.points(d.high)})` : "not run";
+      ? `${words[x.effect[m]]} (${fmt.points(d.value)} points, ${fmt.points(d.low)} to ${fmt.points(d.high)}${test(x)})` : "not run";
     return h("tr", {}, h("th", { scope: "row" }, g.armName(report, x.arm)),
       h("td", {}, fmt.rateText(x.rate[m], x.n)), h("td", {}, verdict));
   };
@@ -193,7 +206,7 @@ function conventionLine(report: Report, a: Group, b: Group | null): string {
   const rule = measureRule(report);
   return (
     `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}` +
-    (b ? "; differences add the two arms\u2019 intervals in squares (Newcombe), which leaves the pairing of faults unused" : "") +
+    (b ? "; the size of a difference adds the two arms\u2019 intervals in squares (Newcombe); whether there is one, McNemar\u2019s exact test decides on the faults that both arms met" : "") +
     `. Arithmetic ${meta.convention}.`
   );
 }

@@ -1,5 +1,5 @@
 /** Figure 3: where do flips hurt? Layer x component maps on one shared log colour scale. */
-import type { Difference, Group, Report } from "./data";
+import type { Difference, Group, Paired, Report } from "./data";
 import type { Drawing } from "./card";
 import { measureRule } from "./fig_verdict";
 import * as fmt from "./format";
@@ -19,6 +19,7 @@ type Face =
   | { kind: "zero"; high: number }
   | { kind: "rate"; value: number }
   | { kind: "equal" }
+  | { kind: "hint"; base: number; arm: number }
   | { kind: "gain"; ratio: number; bound: boolean };
 
 interface Place {
@@ -57,23 +58,46 @@ function rateFace(x: Group | undefined): Face {
   return r.k === 0 ? { kind: "zero", high: r.high } : { kind: "rate", value: r.value };
 }
 
+/** Without a trial in common the rates are all there is. */
+function unpaired(base: Group, x: Group): Face {
+  const [a, b] = [base.rate[g.measure()], x.rate[g.measure()]];
+  if (b.k === 0) return { kind: "gain", ratio: a.value / b.high, bound: true };
+  return a.k === 0 ? { kind: "gain", ratio: a.high / b.value, bound: true } : { kind: "gain", ratio: a.value / b.value, bound: false };
+}
+
 function gainFace(base: Group | undefined, x: Group | undefined): Face {
   if (!base || !x || base.n === 0 || x.n === 0) return { kind: "notrun" };
-  const m = g.measure();
-  switch (g.effect(x.difference[m])) {
-    case "fewer": {
-      const f = g.fewer(base.rate[m], x.rate[m]);
-      return { kind: "gain", ...f };
-    }
+  const q = x.paired[g.measure()];
+  switch (x.effect[g.measure()]) {
+    case "fewer":
     case "more":
-      return base.rate[m].k === 0
-        ? { kind: "gain", ratio: base.rate[m].high / x.rate[m].value, bound: true }
-        : { kind: "gain", ratio: base.rate[m].value / x.rate[m].value, bound: false };
+      return q.n === 0 ? unpaired(base, x) : { kind: "gain", ratio: q.times, bound: q.base === 0 || q.arm === 0 };
+    case "hint-fewer":
+    case "hint-more":
+      return { kind: "hint", base: q.base, arm: q.arm };
     case "none":
       return { kind: "equal" };
     default:
       return { kind: "notrun" };
   }
+}
+
+function faceWords(face: Face): string {
+  switch (face.kind) {
+    case "gain": {
+      const bound = face.bound ? "at least " : "";
+      return face.ratio >= 1 ? `${bound}${fmt.times(face.ratio)} fewer` : `${bound}${fmt.times(1 / face.ratio)} more`;
+    }
+    case "hint": return "not enough to call it a difference";
+    case "equal": return "no measurable difference";
+    default: return "not run in both arms";
+  }
+}
+
+function pairWords(q: Paired | undefined): string {
+  return q && q.n > 0
+    ? `; on the same ${fmt.count(q.n)} faults ${fmt.count(q.base)} against ${fmt.count(q.arm)} ` +
+      `(McNemar exact ${fmt.pValue(q.p)}, after Holm ${fmt.pValue(q.holm)})` : "";
 }
 
 function differenceWords(d: Difference | null, level: number): string {
@@ -119,10 +143,9 @@ function gainMap(report: Report, groups: Group[], base: number, arm: number): Ma
   const rows = layout(groups, (layer, place) => {
     const [xa, xb] = [a.get(`${layer}/${place}`), b.get(`${layer}/${place}`)];
     const face = gainFace(xa, xb);
-    const what = face.kind === "gain"
-      ? face.ratio >= 1 ? `${face.bound ? "at least " : ""}${fmt.times(face.ratio)} fewer` : `${fmt.times(1 / face.ratio)} more`
-      : face.kind === "equal" ? "no measurable difference" : "not run in both arms";
-    const words = `${placeName(layer, place)}: ${what}; ${differenceWords(xb?.difference[g.measure()] ?? null, report.meta.confidence)}`;
+    const open = xb ? g.openMean(report, xb, g.measure()) : "";
+    const words = `${placeName(layer, place)}: ${faceWords(face)}${pairWords(xb?.paired[g.measure()])}; ` +
+      `weighted ${differenceWords(xb?.difference[g.measure()] ?? null, report.meta.confidence)}${open && `: ${open}`}`;
     return { group: xb ?? null, face, words, column: short(place) };
   });
   return { title: `${g.armName(report, arm)}: times fewer`, rows };
@@ -133,6 +156,7 @@ function faceText(face: Face, narrow: boolean): string {
     case "notrun": return "";
     case "zero": return "0";
     case "equal": return "=";
+    case "hint": return narrow ? `${face.base}:${face.arm}` : `${face.base} : ${face.arm}`;
     case "rate": {
       const p = face.value * 100;
       return p < 0.1 ? "<.1" : p < 10 ? p.toFixed(narrow && p >= 1 ? 0 : 1) : p.toFixed(0);
@@ -140,7 +164,7 @@ function faceText(face: Face, narrow: boolean): string {
     case "gain": {
       const v = face.ratio >= 1 ? face.ratio : 1 / face.ratio;
       const n = v >= 1000 ? "1000+" : fmt.digits(v, v < 10 ? 2 : 2);
-      return `${face.bound && face.ratio >= 1 ? ">" : ""}${n}${narrow ? "" : "\u00d7"}`;
+      return `${face.bound ? ">" : ""}${n}${narrow ? "" : "\u00d7"}`;
     }
   }
 }
@@ -150,7 +174,8 @@ function look(face: Face, heat: Heat): { fill: string; ink: string; name: string
   switch (face.kind) {
     case "notrun": return { fill: "url(#hatch-where)", ink: "", name: "notrun" };
     case "zero": { const c = dark() ? "#39414b" : "#e3e7eb"; return { fill: c, ink: ink(c), name: "zero" }; }
-    case "equal": { const c = dark() ? "#14181d" : "#ffffff"; return { fill: c, ink: ink(c), name: "equal" }; }
+    case "hint":
+    case "equal": { const c = dark() ? "#14181d" : "#ffffff"; return { fill: c, ink: ink(c), name: face.kind }; }
     case "rate": { const c = heat.colour(face.value); return { fill: c, ink: ink(c), name: "heat" }; }
     case "gain": { const c = gainColour(face.ratio); return { fill: c, ink: ink(c), name: "heat" }; }
   }
@@ -232,7 +257,7 @@ function drawMap(svg: SVGSVGElement, map: Map_, at: Box, heat: Heat, open: (x: G
   return y - at.y;
 }
 
-function drawKey(svg: SVGSVGElement, heat: Heat, x: number, y: number, width: number): number {
+function drawKey(svg: SVGSVGElement, heat: Heat, hint: Face | undefined, x: number, y: number, width: number): number {
   const w = Math.min(260, width - 10);
   const n = 60;
   for (let i = 0; i < n; i++) {
@@ -261,7 +286,27 @@ function drawKey(svg: SVGSVGElement, heat: Heat, x: number, y: number, width: nu
   sample({ kind: "zero", high: 0 }, "none seen");
   sample({ kind: "notrun" }, "not run");
   sample({ kind: "equal" }, "no measurable difference");
+  if (hint) sample(hint, "not enough to tell");
   return Math.max(top + 26, y + 32) - y;
+}
+
+/** What protection does over all places together, then in how many of them by itself. */
+function gain(report: Report, groups: Group[], arm: number): string {
+  const m = g.measure();
+  const other = groups.filter((x) => x.arm === arm && x.n > 0);
+  const first = other[0];
+  if (!first) return "";
+  const whole = report.groups.find((x) => x.scope === "amount" && x.arm === arm && x.sweep === first.sweep &&
+    x.amount === first.amount && x.guard === first.guard && x.kind === first.kind && x.bits === first.bits);
+  const text = whole ? g.effectSentence(report, whole, m) : "";
+  const better = other.filter((x) => x.effect[m] === "fewer").length;
+  const worse = other.filter((x) => x.effect[m] === "more").length;
+  const b = g.armName(report, arm);
+  const adjusted = first.comparisons > 1 ? `, after Holm\u2019s adjustment for ${fmt.count(first.comparisons)} places` : "";
+  if (better + worse > 0) return `${text} Taken one by one, measurably fewer with ${b} in ${better} of ${other.length} places${worse ? `, more in ${worse}` : ""}${adjusted}.`;
+  return whole && (whole.effect[m] === "fewer" || whole.effect[m] === "more")
+    ? `${text} No single place has enough trials to show it alone${adjusted}.`
+    : `${text} With ${b} no measurable difference in any place by itself${adjusted}.`;
 }
 
 function answer(report: Report, groups: Group[], base: number, arm: number | null): string {
@@ -280,25 +325,17 @@ function answer(report: Report, groups: Group[], base: number, arm: number | nul
       `(${fmt.interval(worst.rate[m].low, worst.rate[m].high)})`;
     text += rival > 0 ? `; the intervals of ${rival} other places overlap it.` : ".";
   }
-  if (arm !== null) {
-    const other = groups.filter((x) => x.arm === arm && x.n > 0);
-    const better = other.filter((x) => g.effect(x.difference[m]) === "fewer").length;
-    const worse = other.filter((x) => g.effect(x.difference[m]) === "more").length;
-    const b = g.armName(report, arm);
-    text += better + worse === 0
-      ? ` With ${b} no measurable difference in any place.`
-      : ` With ${b} measurably fewer in ${better} of ${other.length} places${worse ? `, more in ${worse}` : ""}.`;
-  }
+  if (arm !== null) text += gain(report, groups, arm);
   return text + g.unfinished(groups);
 }
 
 function table(report: Report, groups: Group[]): Drawing["table"] {
   const m = g.measure();
-  const head = ["arm", "layer", "place", ...g.RATE_HEAD, "difference", "diff. low", "diff. high"];
+  const head = ["arm", "layer", "place", ...g.RATE_HEAD, "difference", "diff. low", "diff. high", ...g.PAIR_HEAD];
   const rows = groups.map((x) => {
     const d = x.difference[m];
     const span = d && x.n > 0 ? [fmt.points(d.value), fmt.points(d.low), fmt.points(d.high)] : ["", "", ""];
-    return [g.armName(report, x.arm), x.layer < 0 ? "none" : String(x.layer), x.place, ...g.rateFields(x, m), ...span];
+    return [g.armName(report, x.arm), x.layer < 0 ? "none" : String(x.layer), x.place, ...g.rateFields(x, m), ...span, ...g.pairFields(x, m)];
   });
   return { head, rows };
 }
@@ -332,7 +369,8 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     const heights = maps.slice(i, i + columns).map((map, j) => drawMap(svg, map, { x: j * (w + gap), y, w, h: 0 }, heat, open));
     y += Math.max(...heights) + 20;
   }
-  y += drawKey(svg, heat, GUTTER, y, width - GUTTER) + 4;
+  const hint = maps.flatMap((map) => map.rows.flatMap((r) => r.places)).find((p) => p.face.kind === "hint")?.face;
+  y += drawKey(svg, heat, hint, GUTTER, y, width - GUTTER) + 4;
   svg.setAttribute("viewBox", `0 0 ${width} ${y}`);
   svg.setAttribute("width", String(width));
   return {
@@ -341,7 +379,9 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     plot: svg,
     caption: `Each box is one place; each trial: ${fmt.amount(unit, Number(amount.value))} there. Layer 0 is at the bottom; what belongs to no layer lies below or above. ` +
       `One log colour scale for all maps. ${fmt.sentenceCase(g.intervalKind(report, shown))}. ${measureRule(report)}` +
-      (arm === null ? "" : " \u201c=\u201d: the interval of the difference includes none; \u201c>\u201d: none seen with protection, so at least this many times fewer."),
+      (arm === null ? "" : `${g.testKind(shown.find((x) => x.arm === arm), "places of a map")} \u201cTimes fewer\u201d: the ratio of both arms\u2019 counts on the same faults, ` +
+        "where the test shows a difference; \u201c>\u201d: none seen in one arm, so at least so many times. \u201c=\u201d: neither the test, even unadjusted, nor the interval of the difference shows one; " +
+        "\u201c5 : 0\u201d: the counts of both arms where only the unadjusted test or the interval does."),
     table: table(report, shown),
   };
 }

@@ -35,9 +35,19 @@ export function points(d: number): string {
   return d > 0 ? `+${text}` : text;
 }
 
+/** "p < 0.001", "p = 0.03". */
+export function pValue(p: number): string {
+  return p < 0.001 ? "p < 0.001" : `p = ${digits(p, 2)}`;
+}
+
 /** An accuracy is a percentage, a perplexity a number. */
 export function metric(meta: Meta, v: number): string {
   return meta.task.metric === "accuracy" ? percent(v) : digits(v, 4);
+}
+
+/** The interval of a metric; one of a sample without any spread would feign a certainty. */
+export function metricSpan(meta: Meta, equal: number, low: number, high: number): string {
+  return equal > 0 ? `(all ${count(equal)} equal)` : `[${metric(meta, low)}, ${metric(meta, high)}]`;
 }
 
 export function times(v: number): string {

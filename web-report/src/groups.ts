@@ -1,5 +1,5 @@
 /** Finding the group of cells that a choice on the page means. */
-import type { Difference, Group, Measure, Rate, Report } from "./data";
+import type { Group, Measure, Report } from "./data";
 import { select } from "./dom";
 import * as fmt from "./format";
 import * as state from "./state";
@@ -50,20 +50,41 @@ export function usualAmount(report: Report, sweep: number, groups: Group[]): str
   return String(faulty[Math.floor(faulty.length / 2)] ?? amounts[0] ?? 0);
 }
 
-/** The gate: may a sentence speak of an effect? */
-export type Effect = "fewer" | "more" | "none" | "unknown";
-export function effect(d: Difference | null): Effect {
-  if (!d || Number.isNaN(d.low) || Number.isNaN(d.high)) return "unknown";
-  if (d.high < 0) return "fewer";
-  if (d.low > 0) return "more";
-  return "none";
+/** Both arms' counts on the same faults, with the test that compares them. */
+export function pairedText(report: Report, x: Group, m: Measure): string {
+  const q = x.paired[m];
+  const [a, b] = [armName(report, report.meta.base_arm), armName(report, x.arm)];
+  const of = (k: number): string => `${fmt.count(k)} of ${fmt.count(q.n)}`;
+  const holm = x.comparisons > 1 ? `, after Holm ${fmt.pValue(q.holm)}` : "";
+  return `with ${b} ${of(q.arm)} trials ${fmt.MEASURE_VERB[m]}, ${a} ${of(q.base)} on the same faults (McNemar exact ${fmt.pValue(q.p)}${holm})`;
 }
 
-/** How many times fewer, base against protected; a lower bound if none was seen protected. */
-export function fewer(base: Rate, other: Rate): { ratio: number; bound: boolean } {
-  return other.k === 0 || other.value === 0
-    ? { ratio: base.value / other.high, bound: true }
-    : { ratio: base.value / other.value, bound: false };
+/** Why a weighted mean may stay open where the pairs show an effect; "" where it is bounded. */
+export function openMean(report: Report, x: Group, m: Measure): string {
+  const d = x.difference[m];
+  const shown = x.effect[m] === "fewer" || x.effect[m] === "more";
+  if (!shown || x.cells < 2 || !d || d.high < 0 || d.low > 0) return "";
+  const cell = report.cells[x.widest[m]];
+  if (!cell) return "too few trials to bound the weighted mean";
+  const where = x.scope === "place" ? "" : cell.layer < 0 ? cell.place : `layer ${cell.layer}, ${cell.place}`;
+  const bits = x.bits === "" && report.meta.sweeps[x.sweep]!.bits.length > 1 ? bitsLabel(cell.bits) : "";
+  return `too few trials in ${[where, bits].filter((w) => w !== "").join(", ") || "one cell"} to bound the weighted mean`;
+}
+
+/** The line of a figure about one arm at one group: what the pairs show, and what stays open. */
+export function effectSentence(report: Report, x: Group, m: Measure, where = ""): string {
+  const q = x.paired[m];
+  if (q.n === 0 || x.effect[m] === "unknown") return "";
+  const open = openMean(report, x, m);
+  const more = x.effect[m].startsWith("hint") ? ": not enough to call it a difference"
+    : x.effect[m] === "none" ? ": no measurable difference" : open === "" ? "" : `; ${open}`;
+  return ` ${fmt.sentenceCase(`${where}${pairedText(report, x, m)}`)}${more}.`;
+}
+
+/** Which test compares the arms; printed under every figure that does. */
+export function testKind(x: Group | undefined, among: string): string {
+  const level = " Arms are compared on the same faults by McNemar\u2019s exact test, pooled over the cells";
+  return !x || x.comparisons < 2 ? `${level}.` : `${level}, adjusted over the ${fmt.count(x.comparisons)} ${among} (Holm).`;
 }
 
 /** "" for a finished set of groups, else how far it is. */
@@ -85,6 +106,14 @@ export function rateFields(g: Group, m: Measure): string[] {
   const r = g.rate[m];
   if (g.n === 0) return ["0", "", "not run", "", ""];
   return [fmt.count(g.n), fmt.count(r.k), fmt.percent(r.value), fmt.percent(r.low), fmt.percent(r.high)];
+}
+
+/** The counts on the same faults as table fields. */
+export const PAIR_HEAD = ["same faults", "only in the baseline", "only here", "McNemar p", "p after Holm"];
+export function pairFields(g: Group, m: Measure): string[] {
+  const q = g.paired[m];
+  if (q.n === 0) return ["", "", "", "", ""];
+  return [fmt.count(q.n), fmt.count(q.onlyBase), fmt.count(q.onlyArm), fmt.digits(q.p, 2), fmt.digits(q.holm, 2)];
 }
 
 /** Which interval a set of groups carries; printed under every figure. */

@@ -67,6 +67,7 @@ export interface LegendEntry {
   arm: number;
   dash: string | null;
   label: string;
+  shape?: number; // of the marker, where it is not the arm's
   hollow?: boolean;
 }
 
@@ -86,7 +87,7 @@ export function legend(into: SVGElement, entries: LegendEntry[], x0: number, wid
       x1: x, y1: y - 4, x2: x + 26, y2: y - 4, class: "series", "stroke-dasharray": e.dash,
     });
     into.append(
-      s("g", { class: armClass(e.arm) }, stroke, marker(e.arm, x + 13, y - 4, e.hollow ?? false)),
+      s("g", { class: armClass(e.arm) }, stroke, marker(e.shape ?? e.arm, x + 13, y - 4, e.hollow ?? false)),
       text(x + 32, y, label, "legend"),
     );
     x += w;

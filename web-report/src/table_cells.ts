@@ -11,13 +11,14 @@ const SHOWN = 50;
 function grid(report: Report): Grid {
   const { meta } = report;
   return {
-    head: ["cell", "arm", "trials", "planned", ...meta.outcomes, "critical", "critical rate", "low", "high", "metric", "low", "high"],
+    head: ["cell", "arm", "trials", "planned", "critical", "critical rate", "low", "high", ...meta.outcomes, "metric", "low", "high"],
     rows: report.cells.map((c) => {
       const m = meta.task.metric === "perplexity" ? { mean: c.median.value, low: c.median.low, high: c.median.high } : c.metric;
       const share = (v: number): string => (c.n ? fmt.percent(v) : "");
       const metric = (v: number): string => (c.n ? fmt.metric(meta, v) : "");
-      return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned), ...c.outcomes.map(fmt.count),
-        fmt.count(c.critical.k), share(c.critical.value), share(c.critical.low), share(c.critical.high), metric(m.mean), metric(m.low), metric(m.high)];
+      return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned),
+        fmt.count(c.critical.k), share(c.critical.value), share(c.critical.low), share(c.critical.high), ...c.outcomes.map(fmt.count),
+        metric(m.mean), ...(c.metricEqual > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : [metric(m.low), metric(m.high)])];
     }),
   };
 }

@@ -119,7 +119,7 @@ function group(members, key, spec) {
   const n = members.reduce((a, m) => a + m.run.n, 0);
   const row = {
     ...key, n, planned: members.reduce((a, m) => a + spec.sweeps[m.cell.sweep].trials, 0),
-    cell: members.length === 1 ? members[0].index : -1, cells: members.length,
+    cell: members.length === 1 ? members[0].index : -1, cells: members.length, first: members[0].index,
   };
   const counts = {
     critical: members.reduce((a, m) => a + m.run.critical, 0),
@@ -128,6 +128,34 @@ function group(members, key, spec) {
   };
   for (const [name, k] of Object.entries(counts)) Object.assign(row, rate(name, k, n));
   return row;
+}
+
+/** Twice the tail of fair coins. */
+function signTest(b, c) {
+  let term = 0.5 ** (b + c);
+  let sum = 0;
+  for (let i = 0; i <= Math.min(b, c); i++) {
+    sum += term;
+    term *= (b + c - i) / (i + 1);
+  }
+  return Math.min(1, 2 * sum);
+}
+
+/** The paired columns, as if no trial were critical in both arms; Bonferroni stands for Holm. */
+function paired(m, base, row, comparisons, diff) {
+  const [a, b] = base ? [base[`${m}_k`], row[`${m}_k`]] : [0, 0];
+  const n = base ? Math.min(base.n, row.n) : 0;
+  const p = a + b > 1000 ? (a === b ? 1 : 1e-9) : signTest(a, b);
+  const holm = Math.min(1, p * comparisons);
+  const side = b < a ? "fewer" : "more";
+  const effect = n === 0 ? "unknown" : holm < 0.05 ? side : p < 0.05 ? `hint-${side}`
+    : diff[1] < 0 ? "hint-fewer" : diff[0] > 0 ? "hint-more" : "none";
+  const times = a + b === 0 ? NaN : b === 0 ? Math.max(1, a / 3.7) : a === 0 ? Math.min(1, 3.7 / b) : a / b;
+  const columns = { n, base: a, arm: b, only_base: a, only_arm: b, p, holm, times };
+  return {
+    ...Object.fromEntries(Object.entries(columns).map(([k, v]) => [`${m}_pair_${k}`, v])),
+    [`${m}_effect`]: effect, [`${m}_widest`]: row.cells > 1 ? row.first : -1,
+  };
 }
 
 function groups(list, spec, table) {
@@ -152,13 +180,18 @@ function groups(list, spec, table) {
   for (const row of rows) {
     const same = (r) => ["scope", "sweep", "guard", "amount", "bits", "layer", "place"].every((k) => r[k] === row[k]);
     const base = row.arm === 0 ? null : rows.find((r) => r.arm === 0 && same(r));
-    const extra = { has_difference: base && base.n && row.n ? 1 : 0 };
+    const figure = (r) => same({ ...r, layer: row.layer, place: row.place, bits: row.scope === "place" ? r.bits : row.bits }) && r.arm === row.arm &&
+      (row.scope === "place" || (r.bits === "") === (row.bits === ""));
+    const comparisons = rows.filter(figure).length;
+    const met = base && base.n && row.n;
+    const extra = { has_difference: met ? 1 : 0, comparisons };
     for (const m of ["critical", "sdc", "due"]) {
       const [a, b] = [base ?? row, row];
       const d = b[m] - a[m];
       extra[`${m}_diff`] = d;
       extra[`${m}_diff_low`] = d - Math.hypot(b[m] - b[`${m}_low`], a[`${m}_high`] - a[m]);
       extra[`${m}_diff_high`] = d + Math.hypot(b[`${m}_high`] - b[m], a[m] - a[`${m}_low`]);
+      Object.assign(extra, paired(m, met ? base : null, row, comparisons, [extra[`${m}_diff_low`], extra[`${m}_diff_high`]]));
     }
     table.add({ ...row, ...extra });
   }
@@ -240,7 +273,7 @@ export function data(spec) {
       ...rate("masked", run.ends[0], run.n), ...rate("sdc_inputs", run.ends[2], run.n),
       metric: metric.value, metric_low: metric.low, metric_high: metric.high,
       median: metric.value, median_low: metric.low, median_high: metric.high, q05: metric.low, q95: metric.high,
-      nonfinite: 0, inputs: run.n * 200, faults: run.n, visible: run.n, corrected: 0, detected: 0, miscorrected: 0,
+      nonfinite: 0, metric_equal: run.critical === 0 ? run.n : 0, inputs: run.n * 200, faults: run.n, visible: run.n, corrected: 0, detected: 0, miscorrected: 0,
     });
   }
   const all = new Table();

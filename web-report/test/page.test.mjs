@@ -180,6 +180,19 @@ test("gates: an effect is claimed only where the interval excludes none", async 
   }
 });
 
+test("arms are compared on the same faults, and the test is named", async () => {
+  const { page, close } = await open("quickstart", { hash: "#w.bits=exponent" });
+  const paired = /With flipguard [\d,]+ of ([\d,]+) trials are critical, unprotected [\d,]+ of \1 on the same faults \(McNemar exact p < 0\.001, after Holm p < 0\.001\)/;
+  assert.match(await page.locator("#where .answer").innerText(), paired);
+  assert.match(await page.locator("#where .caption").first().innerText(), /McNemar.*38 places of a map \(Holm\)/s);
+  assert.match(await page.locator("#bits .answer").innerText(), /There, with flipguard .* on the same faults \(McNemar exact p < 0\.001, after Holm p < 0\.001\)/);
+  assert.match(await page.locator("#bits .caption").first().innerText(), /3 choices of bits \(Holm\)/);
+  await close();
+  const none = await open("zero-events");
+  assert.match(await none.page.locator("#where .answer").innerText(), /McNemar exact p = 1\): no measurable difference\./);
+  await none.close();
+});
+
 test("a hostile name stays text", async () => {
   const { page, close } = await open("hostile");
   assert.equal(await page.locator("h1").innerText(), CAMPAIGNS.hostile.name.replace(/\s+/g, " "));

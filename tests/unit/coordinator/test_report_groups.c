@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "report_fixture.h"
 #include "report_groups.h"
@@ -26,8 +27,16 @@ static void close_to(double value, double expected)
 typedef struct setup {
     report_fixture *f;
     summary *s;
+    report_pair *pairs;
     report_groups *g;
 } setup;
+
+static void group(setup *x)
+{
+    assert_int_equal(summary_new(&x->s, x->f->store, &x->f->base->plan), FS_OK);
+    assert_int_equal(report_pairs_new(&x->pairs, x->f->store, x->s), FS_OK);
+    assert_int_equal(report_groups_new(&x->g, x->s, x->pairs), FS_OK);
+}
 
 static void prepare(setup *x, const uint64_t trials[REPORT_CELLS])
 {
@@ -35,14 +44,14 @@ static void prepare(setup *x, const uint64_t trials[REPORT_CELLS])
     for (uint32_t i = 0; i < REPORT_CELLS; i++) {
         if (trials[i] > 0) report_fixture_run(x->f, i, trials[i]);
     }
-    assert_int_equal(summary_new(&x->s, x->f->store, &x->f->base->plan), FS_OK);
-    assert_int_equal(report_groups_new(&x->g, x->s), FS_OK);
+    group(x);
 }
 
 static void finish(setup *x)
 {
     report_groups_destroy(&x->g);
     assert_null(x->g);
+    free(x->pairs);
     summary_destroy(&x->s);
     report_fixture_free(x->f);
 }
@@ -112,7 +121,8 @@ static void test_difference_is_newcombes(void **state)
 {
     /* Newcombe 1998, method 10: 56/70 less 48/80 is 0.2, limits 0.0524 and 0.3339. */
     fs_interval a = wilson(48, 80), b = wilson(56, 70);
-    const report_rate ra = {48, 0.6, a}, rb = {56, 0.8, b};
+    const report_rate ra = {.k = 48, .value = 0.6, .interval = a};
+    const report_rate rb = {.k = 56, .value = 0.8, .interval = b};
     summary_rate d = report_difference(&ra, &rb);
     close_to(d.value, 0.2);
     assert_true(fabs(d.interval.low - 0.0524) < 5e-5);
@@ -139,6 +149,126 @@ static void test_arms_are_compared_with_the_one_without_protection(void **state)
     finish(&x);
 }
 
+/* Two-sided: twice the tail of fair coins, from the binomial sum. */
+static double sign_test(uint64_t b, uint64_t c)
+{
+    uint64_t n = b + c, least = b < c ? b : c;
+    double sum = 0, term = pow(0.5, (double)n);
+    for (uint64_t i = 0; i <= least; i++) {
+        sum += term;
+        term *= (double)(n - i) / (double)(i + 1);
+    }
+    return fmin(1, 2 * sum);
+}
+
+static void test_discordant_pairs_are_pooled_over_cells(void **state)
+{
+    static const uint64_t all[REPORT_CELLS] = {60, 60, 60, 60, 60, 60, 60, 60};
+    setup x;
+    prepare(&x, all);
+    const report_group *g = find(&x, 1, 0); /* cells 1 and 3 against 0 and 2 */
+    uint64_t in_base = 0, in_arm = 0, only_base = 0, only_arm = 0;
+    for (uint32_t cell = 0; cell < 4; cell += 2) {
+        for (uint64_t i = 0; i < 60; i++) {
+            uint64_t a = report_fixture_record(cell, i).critical;
+            uint64_t b = report_fixture_record(cell + 1, i).critical;
+            in_base += a;
+            in_arm += b;
+            only_base += a && !b;
+            only_arm += !a && b;
+        }
+    }
+    const report_paired *p = &g->paired[REPORT_CRITICAL];
+    assert_int_equal(p->n, 120);
+    assert_int_equal(p->base, in_base);
+    assert_int_equal(p->arm, in_arm);
+    assert_int_equal(p->only_base, only_base);
+    assert_int_equal(p->only_arm, only_arm);
+    close_to(p->p, sign_test(only_base, only_arm));
+    close_to(p->holm, p->p);
+    assert_int_equal(g->comparisons, 1);
+    /* The two classes of bits stand side by side: Holm doubles the smaller p. */
+    const report_paired *q[] = {&find(&x, 1, 1)->paired[REPORT_CRITICAL],
+                                &find(&x, 3, 1)->paired[REPORT_CRITICAL]};
+    assert_int_equal(find(&x, 1, 1)->comparisons, 2);
+    close_to(fmin(q[0]->holm, q[1]->holm), fmin(1, 2 * fmin(q[0]->p, q[1]->p)));
+    finish(&x);
+}
+
+/* The cell of most weight has few trials: its interval hides what the pairs of the other show. */
+static void test_what_the_pairs_show_is_not_denied(void **state)
+{
+    static const uint64_t few[REPORT_CELLS] = {60, 60, 15, 15, 0, 0, 0, 0};
+    setup x;
+    x.f = report_fixture_new("pairs", REPORT_TRIALS);
+    for (uint32_t i = 0; i < REPORT_CELLS; i++) {
+        if (few[i] > 0) report_fixture_run(x.f, i, few[i]);
+    }
+    group(&x);
+    free(x.pairs);
+    report_groups_destroy(&x.g);
+    x.pairs = calloc(REPORT_CELLS, sizeof *x.pairs);
+    for (uint32_t i = 0; i < 4; i++) x.s->cells[i].totals.critical = 0;
+    x.s->cells[0].totals.critical = 12; /* exponent: 8 of 31 bits; mantissa 23 of 31 */
+    x.pairs[1].pair = (summary_pair){.n = 60, .only_a = 12, .neither = 48};
+    x.pairs[3].base = 2;
+    x.pairs[3].pair = (summary_pair){.n = 15, .neither = 15};
+    assert_int_equal(report_groups_new(&x.g, x.s, x.pairs), FS_OK);
+    const report_group *g = find(&x, 1, 0);
+    assert_true(g->difference[REPORT_CRITICAL].interval.high > 0); /* too wide to say anything */
+    assert_int_equal(g->rate[REPORT_CRITICAL].widest, 3);          /* because of this cell */
+    close_to(g->paired[REPORT_CRITICAL].p, pow(0.5, 11));
+    assert_int_equal(g->effect[REPORT_CRITICAL], REPORT_EFFECT_FEWER);
+    /* None of 12: the exact lower limit of the odds, 0.025^(1/12) against the rest. */
+    double low = pow(0.025, 1.0 / 12);
+    close_to(g->paired[REPORT_CRITICAL].times, low / (1 - low));
+    assert_int_equal(g->effect[REPORT_DUE], REPORT_EFFECT_NONE);
+    finish(&x);
+}
+
+static void test_holm_adjusts_in_steps(void **state)
+{
+    /* Sorted p of 4: 0.005, 0.01, 0.03, 0.04 become 0.02, 0.03, 0.06, 0.06. */
+    report_paired p[5] = {{.n = 1, .p = 0.01},
+                          {.n = 1, .p = 0.04},
+                          {.n = 1, .p = 0.03},
+                          {.n = 0, .p = 1, .holm = 1},
+                          {.n = 1, .p = 0.005}};
+    report_paired *list[5] = {&p[0], &p[1], &p[2], &p[3], &p[4]};
+    report_paired_holm(list, 5);
+    close_to(p[0].holm, 0.03);
+    close_to(p[1].holm, 0.06);
+    close_to(p[2].holm, 0.06);
+    close_to(p[3].holm, 1);
+    close_to(p[4].holm, 0.02);
+}
+
+static void test_paired_outcomes_are_counted_from_the_matrix(void **state)
+{
+    summary_pair pair = {.n = 20};
+    pair.outcomes[FS_OUTCOME_SDC][FS_OUTCOME_SDC] = 3;
+    pair.outcomes[FS_OUTCOME_SDC][FS_OUTCOME_MASKED] = 7;
+    pair.outcomes[FS_OUTCOME_SDC][FS_OUTCOME_DUE] = 2;
+    pair.outcomes[FS_OUTCOME_MASKED][FS_OUTCOME_SDC] = 1;
+    pair.outcomes[FS_OUTCOME_MASKED][FS_OUTCOME_MASKED] = 7;
+    report_paired sdc = {0}, due = {0};
+    report_paired_add(&sdc, &pair, REPORT_SDC);
+    report_paired_add(&due, &pair, REPORT_DUE);
+    report_paired_test(&sdc);
+    report_paired_test(&due);
+    assert_int_equal(sdc.base, 12);
+    assert_int_equal(sdc.arm, 4);
+    assert_int_equal(sdc.only_base, 9);
+    assert_int_equal(sdc.only_arm, 1);
+    close_to(sdc.p, 22.0 / 1024);
+    close_to(sdc.times, 3);
+    assert_int_equal(due.base, 0);
+    assert_int_equal(due.only_arm, 2);
+    close_to(due.p, 0.5);
+    double low = sqrt(0.025);
+    close_to(due.times, (1 - low) / low);
+}
+
 static void test_what_has_not_run_widens_the_interval(void **state)
 {
     static const uint64_t some[REPORT_CELLS] = {60, 60, 0, 60, 0, 0, 0, 0};
@@ -162,8 +292,7 @@ static void test_overlapping_bits_are_never_taken_together(void **state)
     setup x;
     x.f = report_fixture_new("overlap", REPORT_TRIALS);
     x.f->base->sweep.bits[1].bits = FS_BITS_ALL;
-    assert_int_equal(summary_new(&x.s, x.f->store, &x.f->base->plan), FS_OK);
-    assert_int_equal(report_groups_new(&x.g, x.s), FS_OK);
+    group(&x);
     for (size_t i = 0; i < x.g->count; i++) assert_int_equal(x.g->items[i].by_bits, 1);
     assert_int_equal(x.g->count, REPORT_CELLS);
     finish(&x);
@@ -176,6 +305,10 @@ int main(void)
         cmocka_unit_test(test_cells_together_are_weighted_by_their_bits),
         cmocka_unit_test(test_difference_is_newcombes),
         cmocka_unit_test(test_arms_are_compared_with_the_one_without_protection),
+        cmocka_unit_test(test_discordant_pairs_are_pooled_over_cells),
+        cmocka_unit_test(test_what_the_pairs_show_is_not_denied),
+        cmocka_unit_test(test_holm_adjusts_in_steps),
+        cmocka_unit_test(test_paired_outcomes_are_counted_from_the_matrix),
         cmocka_unit_test(test_what_has_not_run_widens_the_interval),
         cmocka_unit_test(test_overlapping_bits_are_never_taken_together),
     };

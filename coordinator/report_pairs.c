@@ -1,0 +1,105 @@
+#include "report_pairs.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+uint32_t report_base_arm(const fs_campaign *campaign)
+{
+    for (uint32_t i = 0; i < campaign->arm_count; i++) {
+        if (campaign->arms[i].protect_count == 0) return i;
+    }
+    return 0;
+}
+
+/* The cell of the base arm for each pair number. */
+static fs_status base_cells(uint32_t **out, const fs_plan *plan)
+{
+    uint32_t pairs = 0, base_arm = report_base_arm(plan->campaign);
+    for (size_t i = 0; i < plan->cell_count; i++) {
+        if (plan->cells[i].pair >= pairs) pairs = plan->cells[i].pair + 1;
+    }
+    *out = malloc((pairs + 1) * sizeof **out);
+    if (*out == NULL) return fs_fail(FS_ENOMEM, "no memory for %u pairs", pairs);
+    for (uint32_t i = 0; i < pairs; i++) (*out)[i] = UINT32_MAX;
+    for (uint32_t i = 0; i < plan->cell_count; i++) {
+        if (plan->cells[i].arm == base_arm) (*out)[plan->cells[i].pair] = i;
+    }
+    return FS_OK;
+}
+
+fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s)
+{
+    uint32_t *base = NULL;
+    report_pair *pairs = calloc(s->plan->cell_count + 1, sizeof *pairs);
+    fs_status status = pairs != NULL ? base_cells(&base, s->plan)
+                                     : fs_fail(FS_ENOMEM, "no memory for the report's pairs");
+    for (uint32_t b = 0; b < s->plan->cell_count && status == FS_OK; b++) {
+        uint32_t a = base[s->plan->cells[b].pair];
+        if (a == UINT32_MAX || a == b || s->cells[a].n == 0 || s->cells[b].n == 0) continue;
+        pairs[b].base = a;
+        status = summary_compare(&pairs[b].pair, store, a, b, s->cells[a].cell->draw_key);
+    }
+    free(base);
+    if (status != FS_OK) free(pairs);
+    *out = status == FS_OK ? pairs : NULL;
+    return status;
+}
+
+void report_paired_add(report_paired *self, const summary_pair *pair, report_measure measure)
+{
+    uint64_t only_a = pair->only_a, only_b = pair->only_b, both = pair->both;
+    if (measure != REPORT_CRITICAL) {
+        const int end = measure == REPORT_SDC ? FS_OUTCOME_SDC : FS_OUTCOME_DUE;
+        both = pair->outcomes[end][end];
+        only_a = only_b = 0;
+        for (int i = 0; i < FS_OUTCOME_COUNT; i++) {
+            if (i == end) continue;
+            only_a += pair->outcomes[end][i];
+            only_b += pair->outcomes[i][end];
+        }
+    }
+    self->n += pair->n;
+    self->base += both + only_a;
+    self->arm += both + only_b;
+    self->only_base += only_a;
+    self->only_arm += only_b;
+}
+
+/* With none of k discordant pairs on one side, the lower limit of the other side's odds. */
+static double odds_limit(uint64_t k)
+{
+    double low = fs_clopper_pearson(k, k, SUMMARY_CONFIDENCE_PERCENT / 100.0).low;
+    return low / (1 - low);
+}
+
+void report_paired_test(report_paired *self)
+{
+    self->p = self->holm = fs_mcnemar(self->only_base, self->only_arm);
+    if (self->base == 0 && self->arm == 0)
+        self->times = (double)NAN;
+    else if (self->arm == 0)
+        self->times = odds_limit(self->base);
+    else if (self->base == 0)
+        self->times = 1 / odds_limit(self->arm);
+    else
+        self->times = (double)self->base / (double)self->arm;
+}
+
+static int by_p(const void *a, const void *b)
+{
+    const report_paired *x = *(report_paired *const *)a, *y = *(report_paired *const *)b;
+    return (x->p > y->p) - (x->p < y->p);
+}
+
+void report_paired_holm(report_paired **list, size_t count)
+{
+    size_t tests = 0, rank = 0;
+    double least = 0;
+    if (count > 0) qsort(list, count, sizeof *list, by_p);
+    for (size_t i = 0; i < count; i++) tests += list[i]->n > 0;
+    for (size_t i = 0; i < count; i++) {
+        if (list[i]->n == 0) continue;
+        least = fmax(least, fmin(1, list[i]->p * (double)(tests - rank++)));
+        list[i]->holm = least;
+    }
+}
