@@ -269,6 +269,7 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
                            fs_cell *cell)
 {
     const fs_sweep *sweep = e->sweep;
+    FS_ASSERT(sweep->guard_count > 0 && sweep->bits_count > 0 && sweep->kind_count > 0);
     size_t guard = place % sweep->guard_count;
     place /= sweep->guard_count;
     size_t bits = place % sweep->bits_count;

@@ -40,6 +40,7 @@ void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry)
 uint32_t fs__plan_model_of(const fs_plan *self, const fs_arm *arm)
 {
     uint32_t i = 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): every model has its path */
     while (i < self->model_count && strcmp(self->models[i].path, arm->model) != 0) i++;
     return i;
 }

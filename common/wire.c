@@ -84,6 +84,7 @@ static wire_head fixed_head(uint8_t byte)
 
 static uint64_t sign_extend(uint64_t value, unsigned bytes)
 {
+    FS_ASSERT(bytes >= 1 && bytes <= 8);
     unsigned shift = 64 - 8 * bytes;
     return shift == 0 ? value : (uint64_t)((int64_t)(value << shift) >> shift);
 }

@@ -95,7 +95,7 @@ static void write_path(const fs_yaml_at *at, char out[PATH_BYTES])
         snprintf(out + used, PATH_BYTES - used, "[%zu]", at->index);
 }
 
-fs_status fs_yaml_fail(const fs_yaml_at *at, fs_status code, const char *format, ...)
+fs_status(fs_yaml_fail)(const fs_yaml_at *at, fs_status code, const char *format, ...)
 {
     char text[768], path[PATH_BYTES] = "";
     va_list args;

@@ -50,6 +50,9 @@ fs_yaml_at fs_yaml_root(fs_yaml *self);
 /** Records "FILE:LINE: key.path: message" and returns `code`. */
 fs_status fs_yaml_fail(const fs_yaml_at *at, fs_status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#if defined(__clang_analyzer__) /* as in status.h */
+#define fs_yaml_fail(at, code, ...) ((void)(fs_yaml_fail)((at), (code), __VA_ARGS__), (code))
+#endif
 /** Puts file, line and key before the detail that another module recorded; returns `code`. */
 fs_status fs_yaml_wrap(const fs_yaml_at *at, fs_status code);
 

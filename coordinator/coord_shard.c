@@ -27,6 +27,6 @@ uint64_t coord_shard_trials(const coord_shard *in)
 
 uint64_t coord_shard_ms(const coord_shard *in, uint64_t trials)
 {
-    double rounds = (double)((trials + in->threads - 1) / in->threads);
-    return (uint64_t)(rounds * cost_of(in) / 1000);
+    uint64_t rounds = (trials + in->threads - 1) / in->threads;
+    return (uint64_t)((double)rounds * cost_of(in) / 1000);
 }

@@ -153,7 +153,7 @@ static fs_status read_result(const char *line, fs_store *store, replay_result *o
         out->stored = status == FS_OK;
         if (status == FS_ENOENT) status = FS_OK;
     }
-    out->stored_equal = out->stored && stored.size == bytes.size &&
+    out->stored_equal = out->stored && bytes.size > 0 && stored.size == bytes.size &&
                         memcmp(stored.data, bytes.data, bytes.size) == 0;
     json_decref(root);
     fs_buf_free(&bytes);

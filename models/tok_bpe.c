@@ -218,6 +218,7 @@ static void merge_all(const tok_bpe *self, scratch *s)
 static fs_status encode_word(const tok_bpe *self, scratch *s, const char *text, size_t size,
                              tok_ids *out)
 {
+    if (size == 0) return FS_OK;
     if (size > WORD_BYTES_MAX)
         return fs_fail(FS_ELIMIT, "a word of %zu bytes; at most %d", size, WORD_BYTES_MAX);
     FS_TRY(reserve(s, size));
