@@ -521,6 +521,7 @@ void coord_core_pause(void *data, int paused, const char *why)
 {
     coord_core *self = data;
     self->paused = paused;
+    if (self->phase == COORD_LEAVING) return; /* it does not go on either way */
     if (paused) {
         fs_warn("paused: %s; the campaign goes on when there is room", why);
     } else {

@@ -59,6 +59,11 @@ static void on_stored(coord_batch *batch, fs_status status)
 {
     delivery *self = batch->data;
     coord_core *core = self->core;
+    if (status == FS_ENOSPC && core->phase == COORD_LEAVING) {
+        /* Stopped while the disk is full: these were never acknowledged and will be run again. */
+        free(self);
+        return;
+    }
     if (status != FS_OK) {
         /* The store does not take results any more, and what it has is safe. */
         coord_core_fail(

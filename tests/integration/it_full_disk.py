@@ -3,6 +3,7 @@
 The store lies on a small tmpfs that the test mounts, fills and enlarges: root only.
 """
 import os
+import signal
 import subprocess
 import time
 import unittest
@@ -27,6 +28,12 @@ class FullDisk(harness.Case):
                 self.kill(process)
         subprocess.run(["umount", "-l", str(self.disk)], check=True)
         super().tearDown()
+
+    def wait_until(self, condition, what, seconds=60):
+        deadline = time.time() + seconds
+        while not condition():
+            self.assertLess(time.time(), deadline, what)
+            time.sleep(0.05)
 
     def test_pause_and_go_on(self):
         model, data = self.tiny(layers=1, width=16, heads=2, data=4)
@@ -55,6 +62,33 @@ sweep:
         self.run_program("run", path, "--out", self.dir / "roomy", "--no-report")
         self.assertEqual(self.run_program("verify", "--dump", self.disk / "out").stdout,
                          self.run_program("verify", "--dump", self.dir / "roomy").stdout)
+
+    def test_stopped_while_full(self):
+        """Ctrl-C twice ends a paused run as it ends any other; room then lets it finish."""
+        model, data = self.tiny()
+        path = self.campaign(f"""campaign: full
+task: {{kind: classification, model: {model}, data: {data}}}
+sweep: [{{name: flips, site: {{parameters: all}}, amount: {{count: 1}}, trials: 40000}}]
+""")
+        log = self.dir / "log"
+        with open(log, "w", encoding="utf-8") as stderr:
+            process = self.start("run", path, "--out", self.disk / "out", "--simulate",
+                                 "--no-report", stderr=stderr)
+
+        def phase():
+            return self.json("status", "--json", self.disk / "out").get("phase")
+
+        self.wait_until(lambda: "paused" in log.read_text(), "it pauses")
+        self.assertEqual(phase(), "paused")
+        process.send_signal(signal.SIGINT) # nothing can be finished now: once is not enough
+        self.wait_until(lambda: phase() == "draining", "it drains")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30), 130, log.read_text())
+        kept = self.json("status", "--json", self.disk / "out")["trials_done"]
+        self.assertGreater(kept, 0)
+        subprocess.run(["mount", "-o", "remount,size=100m", str(self.disk)], check=True)
+        self.run_program("run", path, "--out", self.disk / "out", "--simulate", "--no-report")
+        self.assertEqual(self.json("verify", "--json", self.disk / "out")["trials"], 40000)
 
     def test_no_room_at_all(self):
         with open(self.disk / "filler", "wb") as filler:
