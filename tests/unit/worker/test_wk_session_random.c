@@ -4,11 +4,11 @@
 
 #include "wk_session.h"
 
-enum { SCHEDULES = 3000, STEPS = 400, LINE_MAX = 4096, LEASES_MAX = 256, LEASE_TRIALS_MAX = 40 };
+enum { SCHEDULES = 3000, STEPS = 400, TRACE_LINE_MAX = 4096, LEASES_MAX = 256, LEASE_TRIALS_MAX = 40 };
 
 /** Frames on their way in one direction; a cut connection loses them. */
 typedef struct line {
-    fs_buf frames[LINE_MAX];
+    fs_buf frames[TRACE_LINE_MAX];
     unsigned first, end;
 } line;
 
@@ -47,7 +47,7 @@ static uint32_t below(world *w, uint32_t n)
 
 static void put(line *l, const void *frame, size_t size)
 {
-    assert_true(l->end < LINE_MAX);
+    assert_true(l->end < TRACE_LINE_MAX);
     assert_ok(fs_buf_append(&l->frames[l->end++], frame, size));
 }
 
