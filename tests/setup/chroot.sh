@@ -24,7 +24,7 @@ trap cleanup EXIT
 mirror=$(sed -n 's/^URIs: *//p;s/^deb \([^ ]*\) .*/\1/p' /etc/apt/sources.list.d/*.sources \
     /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1 || true)
 debootstrap --variant=minbase --include=ca-certificates,git bookworm "$root" \
-    "${mirror:-http://deb.debian.org/debian}" >"$root.log" 2>&1 ||
+    ${mirror:+"$mirror"} >"$root.log" 2>&1 ||
     { tail -n 5 "$root.log" >&2; exit 1; }
 rm -f "$root.log"
 # This machine's way to its mirror is the chroot's.
