@@ -4,7 +4,13 @@
 
 #include "wk_session.h"
 
-enum { SCHEDULES = 3000, STEPS = 400, TRACE_LINE_MAX = 4096, LEASES_MAX = 256, LEASE_TRIALS_MAX = 40 };
+enum {
+    SCHEDULES = 3000,
+    STEPS = 400,
+    TRACE_LINE_MAX = 4096,
+    LEASES_MAX = 256,
+    LEASE_TRIALS_MAX = 40
+};
 
 /** Frames on their way in one direction; a cut connection loses them. */
 typedef struct line {
