@@ -4,9 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LN2_HIGH 0x1.62e42fee00000p-1 /* 32 significant bits: k * LN2_HIGH is exact */
-#define LN2_LOW  0x1.a39ef35793c76p-33
-#define SQRT2    0x1.6a09e667f3bcdp+0
+#define SQRT2 0x1.6a09e667f3bcdp+0
 
 /* 2 atanh(z) for |z| <= 0.1716: z^25/25 is below 2^-66. */
 static double two_atanh(double z)
@@ -37,7 +35,7 @@ double fs_log64(double x)
         exponent++;
     }
     double k = exponent + shift;
-    return k * LN2_HIGH + (two_atanh((m - 1) / (m + 1)) + k * LN2_LOW);
+    return k * FS_LN2_HIGH + (two_atanh((m - 1) / (m + 1)) + k * FS_LN2_LOW);
 }
 
 double fs_log1p64(double x)
@@ -46,21 +44,20 @@ double fs_log1p64(double x)
     return fs_log64(1 + x);
 }
 
-/* 1/i!, i = 0..13. */
-static const double reciprocal_factorial[] = {1.0,
-                                              1.0,
-                                              1.0 / 2,
-                                              1.0 / 6,
-                                              1.0 / 24,
-                                              1.0 / 120,
-                                              1.0 / 720,
-                                              1.0 / 5040,
-                                              1.0 / 40320,
-                                              1.0 / 362880,
-                                              1.0 / 3628800,
-                                              1.0 / 39916800,
-                                              1.0 / 479001600,
-                                              1.0 / 6227020800};
+const double fs_exp64_series[FS_EXP64_TERMS] = {1.0,
+                                                1.0,
+                                                1.0 / 2,
+                                                1.0 / 6,
+                                                1.0 / 24,
+                                                1.0 / 120,
+                                                1.0 / 720,
+                                                1.0 / 5040,
+                                                1.0 / 40320,
+                                                1.0 / 362880,
+                                                1.0 / 3628800,
+                                                1.0 / 39916800,
+                                                1.0 / 479001600,
+                                                1.0 / 6227020800};
 
 double fs_exp64(double x)
 {
@@ -69,9 +66,9 @@ double fs_exp64(double x)
     if (x < -708.39) return 0;
     /* x = k ln2 + r, |r| <= ln2/2; e^r by its series to r^13/13! (the rest is below 2^-57). */
     double k = (x * 0x1.71547652b82fep+0 + 0x1.8p52) - 0x1.8p52;
-    double r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    double sum = reciprocal_factorial[13];
-    for (int i = 12; i >= 0; i--) sum = reciprocal_factorial[i] + sum * r;
+    double r = (x - k * FS_LN2_HIGH) - k * FS_LN2_LOW;
+    double sum = fs_exp64_series[FS_EXP64_TERMS - 1];
+    for (int i = FS_EXP64_TERMS - 2; i >= 0; i--) sum = fs_exp64_series[i] + sum * r;
     /* 2^1024 is no double: the largest results take their last doubling afterwards. */
     int high = k > 1000;
     uint64_t bits = (uint64_t)((int64_t)k - high + 1023) << 52;

@@ -14,4 +14,11 @@ double fs_log1p64(double x);
 /** @return e^x; Inf on overflow, 0 on underflow (results below 2^-1022 are flushed). */
 double fs_exp64(double x);
 
+/* What fs_exp64() is made of, for code that evaluates it several arguments at a time and must give
+ * the same bits: ln 2 in two parts, and the series 1/i!. */
+#define FS_LN2_HIGH 0x1.62e42fee00000p-1 /* 32 significant bits: k * FS_LN2_HIGH is exact */
+#define FS_LN2_LOW  0x1.a39ef35793c76p-33
+enum { FS_EXP64_TERMS = 14 };
+extern const double fs_exp64_series[FS_EXP64_TERMS];
+
 #endif

@@ -3,25 +3,11 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 
+#include "math64.h"
+
 /* The steps of fs_exp64(), in its order and without fused operations. */
 static __m256d exp4(__m256d x)
 {
-    static const double reciprocal_factorial[] = {
-        1.0,
-        1.0,
-        1.0 / 2,
-        1.0 / 6,
-        1.0 / 24,
-        1.0 / 120,
-        1.0 / 720,
-        1.0 / 5040,
-        1.0 / 40320,
-        1.0 / 362880,
-        1.0 / 3628800,
-        1.0 / 39916800,
-        1.0 / 479001600,
-        1.0 / 6227020800,
-    };
     const __m256d magic = _mm256_set1_pd(0x1.8p52);
     const __m256d least = _mm256_set1_pd(-708.39);
     /* Operands in this order: the maximum with NaN is the second one, x. */
@@ -29,11 +15,11 @@ static __m256d exp4(__m256d x)
     __m256d shifted =
         _mm256_add_pd(_mm256_mul_pd(clamped, _mm256_set1_pd(0x1.71547652b82fep+0)), magic);
     __m256d k = _mm256_sub_pd(shifted, magic);
-    __m256d r = _mm256_sub_pd(clamped, _mm256_mul_pd(k, _mm256_set1_pd(0x1.62e42fee00000p-1)));
-    r = _mm256_sub_pd(r, _mm256_mul_pd(k, _mm256_set1_pd(0x1.a39ef35793c76p-33)));
-    __m256d sum = _mm256_set1_pd(reciprocal_factorial[13]);
-    for (int i = 12; i >= 0; i--)
-        sum = _mm256_add_pd(_mm256_set1_pd(reciprocal_factorial[i]), _mm256_mul_pd(sum, r));
+    __m256d r = _mm256_sub_pd(clamped, _mm256_mul_pd(k, _mm256_set1_pd(FS_LN2_HIGH)));
+    r = _mm256_sub_pd(r, _mm256_mul_pd(k, _mm256_set1_pd(FS_LN2_LOW)));
+    __m256d sum = _mm256_set1_pd(fs_exp64_series[FS_EXP64_TERMS - 1]);
+    for (int i = FS_EXP64_TERMS - 2; i >= 0; i--)
+        sum = _mm256_add_pd(_mm256_set1_pd(fs_exp64_series[i]), _mm256_mul_pd(sum, r));
     /* The low bits of `shifted` are k: moved into the exponent they scale by 2^k. */
     __m256i bits = _mm256_add_epi64(_mm256_castpd_si256(shifted), _mm256_set1_epi64x(1023));
     __m256d value = _mm256_mul_pd(sum, _mm256_castsi256_pd(_mm256_slli_epi64(bits, 52)));
