@@ -1,8 +1,11 @@
 #include "nn_attention.h"
 
 #include <math.h>
+#include <string.h>
 
+#include "nn_backward.h"
 #include "nn_kernels.h"
+#include "nn_scalar.h"
 
 /** One query row over `seen` rows of k and v; `weights` holds as many. */
 static void one_row(float *out, const float *q, const float *k, const float *v, size_t stride,
@@ -42,4 +45,98 @@ void nn_attention_reference(float *out, const float *qkv, const uint32_t *off, u
             }
         }
     }
+}
+
+/** One row of one head, and where its numbers go. */
+typedef struct row_of_head {
+    const float *q, *k, *v; /* k and v: [seen, d_head], row stride `stride` */
+    float *p, *kept;        /* [seen] probabilities, without and with dropout */
+    size_t stride, seen, d_head;
+} row_of_head;
+
+static void probabilities(const row_of_head *r, const nn_dropout *dropout, uint64_t element)
+{
+    const float scale = 1.0f / sqrtf((float)r->d_head);
+    for (size_t j = 0; j < r->seen; j++) {
+        float sum = 0;
+        for (size_t i = 0; i < r->d_head; i++) sum = fmaf(r->q[i], r->k[j * r->stride + i], sum);
+        r->p[j] = scale * sum;
+    }
+    nn_softmax_reference(r->p, r->seen);
+    memcpy(r->kept, r->p, r->seen * sizeof *r->p);
+    nn_dropout_apply_reference(dropout, r->kept, element, r->seen);
+}
+
+/** `dp` [seen] is scratch; dq is written, dk and dv are added to. */
+static void row_backward(const row_of_head *r, const float *dout, float *dq, float *dk, float *dv,
+                         float *dp, const nn_dropout *dropout, uint64_t element)
+{
+    const float scale = 1.0f / sqrtf((float)r->d_head);
+    float lanes[LANES] = {0};
+    for (size_t j = 0; j < r->seen; j++) {
+        dp[j] = 0;
+        for (size_t i = 0; i < r->d_head; i++) {
+            dp[j] = fmaf(dout[i], r->v[j * r->stride + i], dp[j]);
+            dv[j * r->stride + i] = fmaf(r->kept[j], dout[i], dv[j * r->stride + i]);
+        }
+    }
+    nn_dropout_apply_reference(dropout, dp, element, r->seen);
+    for (size_t j = 0; j < r->seen; j++) lanes[j % LANES] = fmaf(dp[j], r->p[j], lanes[j % LANES]);
+    const float along = tree(lanes);
+    for (size_t i = 0; i < r->d_head; i++) dq[i] = 0;
+    for (size_t j = 0; j < r->seen; j++) {
+        const float ds = r->p[j] * (dp[j] - along) * scale;
+        for (size_t i = 0; i < r->d_head; i++) {
+            dq[i] = fmaf(ds, r->k[j * r->stride + i], dq[i]);
+            dk[j * r->stride + i] = fmaf(ds, r->q[i], dk[j * r->stride + i]);
+        }
+    }
+}
+
+/** Forward if dout is NULL, into `out` [., d]; else backward, into `out` [., 3*d]. */
+static void every_row(float *out, const float *dout, const float *qkv, const uint32_t *off,
+                      uint32_t n_seq, const nn_attention_shape *shape, const nn_dropout *dropout,
+                      uint64_t row_first, uint32_t positions, float *scratch)
+{
+    const size_t d_head = shape->d_head, d = shape->heads * d_head, stride = 3 * d;
+    if (dout != NULL) memset(out, 0, off[n_seq] * stride * sizeof *out);
+    for (uint32_t s = 0; s < n_seq; s++) {
+        const size_t first = off[s], len = off[s + 1] - first;
+        for (size_t i = 0; i < len * shape->heads; i++) {
+            const size_t row = i / shape->heads, head = i % shape->heads, at = first + row;
+            const uint64_t element = ((row_first + at) * shape->heads + head) * positions;
+            const float *k = qkv + first * stride + d + head * d_head;
+            row_of_head r = {
+                qkv + at * stride + head * d_head, k,     k + d, scratch, scratch + len, stride,
+                shape->causal ? row + 1 : len,     d_head};
+            probabilities(&r, dropout, element);
+            if (dout != NULL) {
+                float *dk = out + first * stride + d + head * d_head;
+                row_backward(&r, dout + at * d + head * d_head, out + at * stride + head * d_head,
+                             dk, dk + d, scratch + 2 * len, dropout, element);
+                continue;
+            }
+            for (size_t e = 0; e < d_head; e++) {
+                float sum = 0;
+                for (size_t j = 0; j < r.seen; j++) sum = fmaf(r.kept[j], r.v[j * stride + e], sum);
+                out[at * d + head * d_head + e] = sum;
+            }
+        }
+    }
+}
+
+void nn_attention_dropped_reference(float *out, const float *qkv, const uint32_t *off,
+                                    uint32_t n_seq, const nn_attention_shape *shape,
+                                    const nn_dropout *dropout, uint64_t row_first,
+                                    uint32_t positions, float *scratch)
+{
+    every_row(out, NULL, qkv, off, n_seq, shape, dropout, row_first, positions, scratch);
+}
+
+void nn_attention_backward_reference(float *dqkv, const float *dout, const float *qkv,
+                                     const uint32_t *off, uint32_t n_seq,
+                                     const nn_attention_shape *shape, const nn_dropout *dropout,
+                                     uint64_t row_first, uint32_t positions, float *scratch)
+{
+    every_row(dqkv, dout, qkv, off, n_seq, shape, dropout, row_first, positions, scratch);
 }

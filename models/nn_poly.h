@@ -42,5 +42,8 @@
 /* GPT-2's GELU is x / (1 + exp(x (A + B x^2))): A = -2 sqrt(2/pi), B = 0.044715 A. */
 #define NN_GELU_A -0x1.988454p0f
 #define NN_GELU_B -0x1.2444f2p-4f
+/* Its derivative needs -(A + 3 B x^2), BERT's the bell's height 1/sqrt(2 pi). */
+#define NN_GELU_B3     -0x1.b6676cp-3f
+#define NN_INV_SQRT2PI 0x1.988454p-2f
 
 #endif
