@@ -82,3 +82,19 @@ void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, c
                         .k = k};
     nn__gemm(&whole);
 }
+
+void nn_gemm_onto(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t m,
+                  size_t n, size_t k)
+{
+    nn_product whole = {.c = c,
+                        .a = a,
+                        .b = b,
+                        .ldc = ldc,
+                        .lda = lda,
+                        .panel_stride = k * NN_PANEL,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .onto = 1};
+    nn__gemm(&whole);
+}

@@ -28,6 +28,9 @@ void nn_pack(float *packed, const float *source, size_t k, size_t n, int transpo
  *  @param bias [n] or NULL */
 void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, const float *bias,
              size_t m, size_t n, size_t k);
+/** C += A B: every chain goes on from the value that is there. Shapes as nn_gemm's. */
+void nn_gemm_onto(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t m,
+                  size_t n, size_t k);
 /** The plain loop with fmaf; the oracle of the others, bit for bit. */
 void nn_gemm_reference(float *c, size_t ldc, const float *a, size_t lda, const float *b,
                        const float *bias, size_t m, size_t n, size_t k);
