@@ -8,9 +8,12 @@
 #ifndef TR_OBJECTIVE_H
 #define TR_OBJECTIVE_H
 
+#include <jansson.h>
+
 #include "tr_net.h"
 #include "tr_source.h"
 
+enum { TR_HOOK_WORDS = 4 /* that hooks remember from step to step */ };
 enum { TR_RUN_TOKENS = 2048 /* of one run, or a single longer sequence */ };
 
 /** All that a step changes. The four arrays have `layout`, which is the network's own unless an
@@ -62,8 +65,14 @@ typedef struct tr_hooks {
     const tr_probe *probe;
     /** After all runs, before the gradient's norm is taken: faults in gradients. */
     fs_status (*gradients)(void *context, const tr_state *state);
-    /** After the update: clips parameters, faults in moments. Also called after a skipped one. */
+    /** After the update: clips parameters, faults in moments and parameters. Also called after a
+     * skipped one. What is trained is packed, or composed by the adapter, after it. */
     fs_status (*updated)(void *context, const tr_state *state);
+    /** Adds what the hooks have to tell of the step just made to its line of metrics. */
+    fs_status (*metrics)(void *context, json_t *line);
+    /** [TR_HOOK_WORDS] what the hooks remember from step to step: written to checkpoints, and read
+     * back into before the first step of a run that goes on; NULL: nothing. */
+    uint64_t *memory;
     /** Nonzero: a step whose loss or gradient is not finite is counted and left out instead of
      * ending the run. */
     int skips;
