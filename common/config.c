@@ -11,6 +11,7 @@
 typedef struct reader {
     const char *path;
     const json_t *root;
+    int base; /* nonzero: models that lack a head that answers are taken too */
 } reader;
 
 static fs_status bad(const reader *self, const char *key, const char *wanted)
@@ -245,23 +246,34 @@ static fs_status read_architecture(const reader *self, const char **out)
     return FS_OK;
 }
 
-static fs_status read_model(const reader *self, fs_config *out)
+/* The first ANSWERING ones have a head that answers something; of each kind the usual one is first.
+ */
+static const struct {
+    const char *architecture, *model_type;
+    fs_task_kind task;
+} known[] = {
+    {"BertForSequenceClassification", "bert", FS_TASK_CLASSIFICATION},
+    {"GPT2LMHeadModel", "gpt2", FS_TASK_LM},
+    {"GPT2ForSequenceClassification", "gpt2", FS_TASK_CLASSIFICATION},
+    {"BertModel", "bert", FS_TASK_CLASSIFICATION},
+    {"BertForMaskedLM", "bert", FS_TASK_CLASSIFICATION},
+    {"BertForPreTraining", "bert", FS_TASK_CLASSIFICATION},
+    {"GPT2Model", "gpt2", FS_TASK_LM},
+};
+
+enum { ANSWERING = 3, KNOWN = sizeof known / sizeof known[0] };
+
+static fs_status read_model(const reader *self, fs_config *out, size_t *row)
 {
-    static const struct {
-        const char *architecture, *model_type;
-        fs_task_kind task;
-    } known[] = {{"BertForSequenceClassification", "bert", FS_TASK_CLASSIFICATION},
-                 {"GPT2LMHeadModel", "gpt2", FS_TASK_LM},
-                 {"GPT2ForSequenceClassification", "gpt2", FS_TASK_CLASSIFICATION}};
-    enum { KNOWN = sizeof known / sizeof known[0] };
+    const size_t rows = self->base ? KNOWN : ANSWERING;
     const char *type, *architecture;
     FS_TRY(read_text(self, "model_type", &type));
     FS_TRY(read_architecture(self, &architecture));
     if (type == NULL && architecture == NULL) return bad(self, "model_type", "bert or gpt2");
     size_t i = 0;
     if (architecture != NULL) {
-        while (i < KNOWN && strcmp(architecture, known[i].architecture) != 0) i++;
-        if (i == KNOWN) {
+        while (i < rows && strcmp(architecture, known[i].architecture) != 0) i++;
+        if (i == rows) {
             return fs_fail(FS_EUNSUPPORTED,
                            "%s: key \"architectures\": \"%.64s\" is not supported, only "
                            "BertForSequenceClassification, GPT2LMHeadModel and "
@@ -269,8 +281,8 @@ static fs_status read_model(const reader *self, fs_config *out)
                            self->path, architecture);
         }
     } else {
-        while (i < KNOWN && strcmp(type, known[i].model_type) != 0) i++;
-        if (i == KNOWN) return unsupported(self, "model_type", "bert and gpt2");
+        while (i < ANSWERING && strcmp(type, known[i].model_type) != 0) i++;
+        if (i == ANSWERING) return unsupported(self, "model_type", "bert and gpt2");
     }
     if (type != NULL && strcmp(type, known[i].model_type) != 0) {
         return fs_fail(FS_EFORMAT,
@@ -279,18 +291,19 @@ static fs_status read_model(const reader *self, fs_config *out)
                        self->path, type, known[i].architecture);
     }
     out->task = known[i].task;
+    *row = i;
     return strcmp(known[i].model_type, "bert") == 0 ? read_bert(self, out) : read_gpt2(self, out);
 }
 
-fs_status fs_config_read(fs_config *out, const char *dir)
+static fs_status read_config(fs_config *out, const char *dir, int base, size_t *row)
 {
     *out = (fs_config){0};
     char path[FS_PATH_BYTES_MAX];
     json_t *root;
     FS_TRY(fs_path_join(path, dir, "config.json"));
     FS_TRY(fs_json_file_read(&root, path, FS_JSON_BYTES_MAX));
-    reader self = {.path = path, .root = root};
-    fs_status status = read_model(&self, out);
+    reader self = {.path = path, .root = root, .base = base};
+    fs_status status = read_model(&self, out, row);
     if (status == FS_OK && out->d_model % out->heads != 0) {
         int bert = out->kind == FS_MODEL_BERT;
         status = fs_fail(FS_EFORMAT, "%s: key \"%s\" is %u, not a multiple of \"%s\", %u", path,
@@ -299,4 +312,18 @@ fs_status fs_config_read(fs_config *out, const char *dir)
     }
     json_decref(root);
     return status;
+}
+
+fs_status fs_config_read(fs_config *out, const char *dir)
+{
+    size_t row;
+    return read_config(out, dir, 0, &row);
+}
+
+fs_status fs_config_read_base(fs_config *out, const char *dir, int *classifies)
+{
+    size_t row = 0;
+    FS_TRY(read_config(out, dir, 1, &row));
+    *classifies = row < ANSWERING && known[row].task == FS_TASK_CLASSIFICATION;
+    return FS_OK;
 }

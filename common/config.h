@@ -42,6 +42,12 @@ typedef struct fs_config {
  * architecture or activation. */
 FS_MUST_CHECK fs_status fs_config_read(fs_config *out, const char *dir);
 
+/** The same for a model to be trained further. Also takes models without a head of their own or
+ * with one that only pretraining uses (BertModel, BertForMaskedLM, BertForPreTraining, GPT2Model):
+ * they get their kind's usual head.
+ * @param classifies written: nonzero if the folder has a classifier, with out->labels classes */
+FS_MUST_CHECK fs_status fs_config_read_base(fs_config *out, const char *dir, int *classifies);
+
 /** The content hash of a model folder: over name, size and BLAKE2b-256 of each file that decides a
  * result (config.json, the weights, the tokenizer's files and tokenizer_config.json), in fixed
  * order; absent optional files count as absent. Errors: FS_ENOENT if config.json or the weights

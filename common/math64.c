@@ -76,3 +76,32 @@ double fs_exp64(double x)
     memcpy(&scale, &bits, sizeof scale);
     return sum * scale * (high ? 2 : 1);
 }
+
+/* The series of cos and sin on [0, pi/4]: the first terms left out are below 2^-63. */
+static double cos_series(double a)
+{
+    double w = a * a, sum = 0;
+    for (int k = 16; k >= 2; k -= 2) sum = (1 - sum) * w / (k * (k - 1));
+    return 1 - sum;
+}
+
+static double sin_series(double a)
+{
+    double w = a * a, sum = 0;
+    for (int k = 17; k >= 3; k -= 2) sum = (1 - sum) * w / (k * (k - 1));
+    return a - a * sum;
+}
+
+double fs_cos_turns64(double x)
+{
+    const double turn = 0x1.921fb54442d18p+2; /* 2 pi */
+    if (!(x > -0x1p51 && x < 0x1p51)) return NAN;
+    /* Reductions to the nearest turn and by halves and quarters of it are exact. */
+    double r = fabs(x - ((x + 0x1.8p52) - 0x1.8p52));
+    double sign = 1;
+    if (r > 0.25) {
+        r = 0.5 - r;
+        sign = -1;
+    }
+    return sign * (r > 0.125 ? sin_series(turn * (0.25 - r)) : cos_series(turn * r));
+}

@@ -1,4 +1,4 @@
-/** exp and log in double whose bits do not depend on the C library.
+/** exp, log and cos in double whose bits do not depend on the C library.
  *
  * libm picks variants by processor (with or without FMA) that differ in the last place. What
  * decides a fault's place or is stored with a trial comes from here: only IEEE additions,
@@ -13,6 +13,9 @@ double fs_log64(double x);
 double fs_log1p64(double x);
 /** @return e^x; Inf on overflow, 0 on underflow (results below 2^-1022 are flushed). */
 double fs_exp64(double x);
+
+/** @return cos(2 pi x), x in turns; below 2^-52 absolute. |x| < 2^51; NaN and Inf give NaN. */
+double fs_cos_turns64(double x);
 
 /* What fs_exp64() is made of, for code that evaluates it several arguments at a time and must give
  * the same bits: ln 2 in two parts, and the series 1/i!. */

@@ -21,6 +21,7 @@
     X(ETIMEOUT, -6, 1, "timed out")                                                                \
     X(ENOSPC, -7, 1, "no space left")                                                              \
     X(ECORRUPT, -8, 1, "stored data is damaged")                                                   \
+    X(EDIVERGED, -9, 1, "training diverged")                                                       \
     X(EUSAGE, -20, 2, "bad usage")                                                                 \
     X(ENOENT, -21, 2, "not found")                                                                 \
     X(EFORMAT, -22, 2, "bad file")                                                                 \
