@@ -26,10 +26,17 @@ size_t fs_utf8_length(const char *text, size_t size)
 
 int fs_utf8_valid(const char *text, size_t size)
 {
+    return fs_utf8_bad_line(text, size) == 0;
+}
+
+size_t fs_utf8_bad_line(const char *text, size_t size)
+{
+    size_t line = 1;
     for (size_t at = 0; at < size;) {
         size_t n = fs_utf8_length(text + at, size - at);
-        if (n == 0 || text[at] == '\0') return 0;
+        if (n == 0 || text[at] == '\0') return line;
+        line += text[at] == '\n';
         at += n;
     }
-    return 1;
+    return 0;
 }

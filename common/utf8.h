@@ -10,5 +10,7 @@
 size_t fs_utf8_length(const char *text, size_t size);
 /** @return nonzero if all bytes are whole characters and none is NUL. */
 int fs_utf8_valid(const char *text, size_t size);
+/** @return the first line, from 1, with a byte that is not valid as above; 0 if there is none. */
+size_t fs_utf8_bad_line(const char *text, size_t size);
 
 #endif

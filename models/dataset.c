@@ -21,6 +21,24 @@ typedef struct reader {
     size_t capacity; /* inputs that off, labels and scored have room for */
 } reader;
 
+fs_status dataset_check_text(const char *path, const char *text, size_t size)
+{
+    if (size == 0) return fs_fail(FS_EFORMAT, "%s: empty", path);
+    size_t line = fs_utf8_bad_line(text, size);
+    return line == 0 ? FS_OK : fs_fail(FS_EFORMAT, "%s:%zu: not UTF-8 text", path, line);
+}
+
+fs_status dataset_check_ids(const int32_t *ids, size_t count, uint32_t vocab)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((uint32_t)ids[i] >= vocab)
+            return fs_fail(FS_EFORMAT,
+                           "token id %d is beyond the model's vocabulary of %u: tokeniser and "
+                           "model do not belong together",
+                           ids[i], vocab);
+    return FS_OK;
+}
+
 static fs_status grow(reader *r)
 {
     dataset *d = r->data;
@@ -51,13 +69,8 @@ static fs_status check_ids(const reader *r, size_t first)
 {
     if (r->ids.count > FS_TOKENS_MAX)
         return fs_fail(FS_ELIMIT, "%s: more than %d tokens", r->task->data, FS_TOKENS_MAX);
-    for (size_t i = first; i < r->ids.count; i++)
-        if ((uint32_t)r->ids.items[i] >= r->config->vocab)
-            return fs_fail(FS_EFORMAT,
-                           "token id %d is beyond the model's vocabulary of %u: tokeniser and "
-                           "model do not belong together",
-                           r->ids.items[i], r->config->vocab);
-    return FS_OK;
+    if (r->ids.count == first) return FS_OK;
+    return dataset_check_ids(r->ids.items + first, r->ids.count - first, r->config->vocab);
 }
 
 /** Reads the digits after the last tab. */
@@ -161,22 +174,6 @@ static fs_status join_rows(fs_buf *text)
     return FS_OK;
 }
 
-/** The first line that is not text, for the message. */
-static fs_status check_text(const char *path, const fs_buf *text)
-{
-    const char *in = fs_buf_text(text);
-    if (text->size == 0) return fs_fail(FS_EFORMAT, "%s: empty", path);
-    if (fs_utf8_valid(in, text->size)) return FS_OK;
-    size_t line = 1;
-    for (size_t at = 0; at < text->size; line++) {
-        const char *stop = memchr(in + at, '\n', text->size - at);
-        size_t end = stop == NULL ? text->size : (size_t)(stop - in) + 1;
-        if (!fs_utf8_valid(in + at, end - at)) break;
-        at = end;
-    }
-    return fs_fail(FS_EFORMAT, "%s:%zu: not UTF-8 text", path, line);
-}
-
 /** @return white-space words that begin in the first `size` bytes. */
 static uint64_t count_words(const char *text, size_t size)
 {
@@ -259,7 +256,7 @@ static fs_status read_windows(reader *r, fs_buf *text)
 {
     uint32_t window, stride;
     FS_TRY(check_windows(r, &window, &stride));
-    FS_TRY(check_text(r->task->data, text));
+    FS_TRY(dataset_check_text(r->task->data, fs_buf_text(text), text->size));
     if (r->task->recipe == FS_RECIPE_HF) FS_TRY(join_rows(text));
     fs_status status = tok_encode(r->tokeniser, fs_buf_text(text), text->size, &r->ids);
     if (status == FS_OK) status = check_ids(r, 0);

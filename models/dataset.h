@@ -30,6 +30,11 @@ typedef struct dataset {
     uint64_t words;   /* whitespace words of the text covered, for per-word perplexity */
 } dataset;
 
+/** Errors: FS_EFORMAT naming `path`, and the line that is not UTF-8; or that there is no text. */
+FS_MUST_CHECK fs_status dataset_check_text(const char *path, const char *text, size_t size);
+/** Errors: FS_EFORMAT for an id that a model of `vocab` entries does not have. */
+FS_MUST_CHECK fs_status dataset_check_ids(const int32_t *ids, size_t count, uint32_t vocab);
+
 /** Reads task->data for the model's tokeniser and configuration.
  * Errors: FS_ENOENT, FS_ELIMIT; FS_EFORMAT naming file and line: no tab, a label that is not a
  * whole number in range, invalid UTF-8, no examples; ids beyond the model's vocabulary;

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "assert.h"
 #include "file.h"
 #include "json_file.h"
 #include "limits.h"
@@ -13,8 +12,6 @@
 #include "tok_unicode.h"
 #include "tok_wordpiece.h"
 #include "utf8.h"
-
-enum { SPECIALS_MAX = 8 };
 
 typedef enum tok_kind { TOK_WORDPIECE, TOK_BPE } tok_kind;
 
@@ -31,10 +28,8 @@ struct tok {
     const char **pieces; /* [count], into text */
     size_t count;
     tok_index index;
-    special specials[SPECIALS_MAX];
-    unsigned special_count;
-    unsigned char special_first[256]; /* nonzero for bytes that begin a special token */
-    int32_t first, last;              /* [CLS] and [SEP] of WordPiece */
+    special specials[TOK_SPECIAL_COUNT]; /* by role; size 0: there is none */
+    unsigned char special_first[256];    /* nonzero for bytes that begin a special token */
     tok_wordpiece wordpiece;
     tok_bpe bpe;
 };
@@ -131,19 +126,19 @@ static fs_status split_vocabulary(tok *self, const char *path, const fs_buf *tex
     return FS_OK;
 }
 
-static void add_special(tok *self, const char *text)
+static void add_special(tok *self, tok_special which, const char *text)
 {
     int32_t id = tok_index_find(&self->index, text, strlen(text));
     if (id < 0) return;
-    FS_ASSERT(self->special_count < SPECIALS_MAX);
-    self->specials[self->special_count++] = (special){self->pieces[id], strlen(text), id};
+    self->specials[which] = (special){self->pieces[id], strlen(text), id};
     self->special_first[(unsigned char)text[0]] = 1;
 }
 
-static fs_status require(const tok *self, const char *path, const char *text, int32_t *out)
+static fs_status require_special(tok *self, const char *path, tok_special which, const char *text)
 {
-    *out = tok_index_find(&self->index, text, strlen(text));
-    if (*out < 0) return fs_fail(FS_EFORMAT, "%s: the vocabulary has no %s", path, text);
+    add_special(self, which, text);
+    if (tok_special_id(self, which) < 0)
+        return fs_fail(FS_EFORMAT, "%s: the vocabulary has no %s", path, text);
     return FS_OK;
 }
 
@@ -158,12 +153,12 @@ static fs_status open_wordpiece(tok *self, const char *dir, const char *path)
     FS_TRY(status);
     self->kind = TOK_WORDPIECE;
     self->wordpiece.normaliser = set.normaliser;
-    FS_TRY(require(self, path, set.unknown, &self->wordpiece.unknown));
-    FS_TRY(require(self, path, set.first, &self->first));
-    FS_TRY(require(self, path, set.last, &self->last));
-    const char *const specials[] = {set.unknown, set.first, set.last, set.mask, set.pad};
-    for (size_t i = 0; i < sizeof specials / sizeof specials[0]; i++)
-        add_special(self, specials[i]);
+    FS_TRY(require_special(self, path, TOK_SPECIAL_UNKNOWN, set.unknown));
+    FS_TRY(require_special(self, path, TOK_SPECIAL_FIRST, set.first));
+    FS_TRY(require_special(self, path, TOK_SPECIAL_LAST, set.last));
+    add_special(self, TOK_SPECIAL_MASK, set.mask);
+    add_special(self, TOK_SPECIAL_PAD, set.pad);
+    self->wordpiece.unknown = tok_special_id(self, TOK_SPECIAL_UNKNOWN);
     return tok_wordpiece_init(&self->wordpiece, self->pieces, self->count);
 }
 
@@ -212,7 +207,7 @@ static fs_status open_bpe(tok *self, const char *vocab_path, const char *merges_
     if (status == FS_OK)
         status = tok_bpe_init(&self->bpe, &self->index, merges_path, fs_buf_text(&text), text.size);
     fs_buf_free(&text);
-    if (status == FS_OK) add_special(self, "<|endoftext|>");
+    if (status == FS_OK) add_special(self, TOK_SPECIAL_END, "<|endoftext|>");
     return status;
 }
 
@@ -291,9 +286,10 @@ static const special *next_special(const tok *self, const char *text, size_t siz
     const special *best = NULL;
     for (; from < size && best == NULL; from += best == NULL) {
         if (!self->special_first[(unsigned char)text[from]]) continue;
-        for (unsigned i = 0; i < self->special_count; i++) {
+        for (unsigned i = 0; i < TOK_SPECIAL_COUNT; i++) {
             const special *s = &self->specials[i];
-            if (s->size > size - from || memcmp(text + from, s->text, s->size) != 0) continue;
+            if (s->size == 0 || s->size > size - from || memcmp(text + from, s->text, s->size) != 0)
+                continue;
             if (best == NULL || s->size > best->size) best = s;
         }
     }
@@ -326,11 +322,11 @@ fs_status tok_encode_input(const tok *self, const char *text, size_t size, size_
     size_t specials = self->kind == TOK_WORDPIECE ? 2 : 0;
     if (max > 0 && max < specials)
         return fs_fail(FS_ECONFIG, "%zu positions have no room for [CLS] and [SEP]", max);
-    if (specials > 0) FS_TRY(tok_ids_push(out, self->first));
+    if (specials > 0) FS_TRY(tok_ids_push(out, tok_special_id(self, TOK_SPECIAL_FIRST)));
     FS_TRY(tok_encode(self, text, size, out));
     if (max > 0 && out->count - before > max - specials / 2)
         out->count = before + max - specials / 2;
-    return specials > 0 ? tok_ids_push(out, self->last) : FS_OK;
+    return specials > 0 ? tok_ids_push(out, tok_special_id(self, TOK_SPECIAL_LAST)) : FS_OK;
 }
 
 size_t tok_vocab_size(const tok *self)
@@ -341,4 +337,9 @@ size_t tok_vocab_size(const tok *self)
 const char *tok_piece(const tok *self, int32_t id)
 {
     return id < 0 || (size_t)id >= self->count ? NULL : self->pieces[id];
+}
+
+int32_t tok_special_id(const tok *self, tok_special which)
+{
+    return self->specials[which].size == 0 ? -1 : self->specials[which].id;
 }

@@ -19,6 +19,17 @@ typedef struct tok_ids {
     size_t capacity;
 } tok_ids;
 
+/** Tokens with a part to play. */
+typedef enum tok_special {
+    TOK_SPECIAL_UNKNOWN, /* [UNK] */
+    TOK_SPECIAL_FIRST,   /* [CLS] */
+    TOK_SPECIAL_LAST,    /* [SEP] */
+    TOK_SPECIAL_MASK,    /* [MASK] */
+    TOK_SPECIAL_PAD,     /* [PAD] */
+    TOK_SPECIAL_END,     /* <|endoftext|> */
+    TOK_SPECIAL_COUNT
+} tok_special;
+
 /** Opens vocab.txt (WordPiece; tokenizer_config.json may say do_lower_case) or vocab.json +
  * merges.txt (BPE), chosen by what is there, config.json's model_type deciding if both are.
  * Errors: FS_ENOENT naming what lacks; FS_EFORMAT naming file and line; FS_ELIMIT. */
@@ -35,5 +46,7 @@ void tok_ids_free(tok_ids *self);
 size_t tok_vocab_size(const tok *self);
 /** @return the piece's text as in the vocabulary, NULL out of range; borrowed. */
 const char *tok_piece(const tok *self, int32_t id);
+/** @return the id of a special token, as tokenizer_config.json names it; -1 if there is none. */
+int32_t tok_special_id(const tok *self, tok_special which);
 
 #endif

@@ -21,9 +21,12 @@ typedef struct tr_source_options {
                         [MASK], 10 % a random token, 10 % stay (Devlin et al. 2019) */
 } tr_source_options;
 
-/** Reads TSV (TR_HEAD_CLASSIFY; as dataset.h) or plain text and tokenises it. Running text: blank
- * lines between documents; sequences do not cross documents for TR_HEAD_MASKED.
- * Errors: as dataset_read; FS_EUSAGE for an empty set or a batch of none. */
+/** Reads TSV (TR_HEAD_CLASSIFY; as dataset.h) or plain text and tokenises it, with a thread for
+ * each core. TR_HEAD_CAUSAL: windows side by side over the whole text as it is; each row but a
+ * window's last answers. TR_HEAD_MASKED: documents are divided by blank lines and cut into even
+ * sequences of at most `window`; [CLS] and [SEP] go around each, and one token at least is to be
+ * predicted. Errors: as dataset_read; FS_EUSAGE for an empty set, a batch of none, a window that
+ * does not fit the model; FS_EUNSUPPORTED for a vocabulary without [MASK]. */
 FS_MUST_CHECK fs_status tr_source_open(tr_source **out, const char *path, const fs_config *config,
                                        const tok *tokeniser, const tr_source_options *options);
 void tr_source_close(tr_source **self);
@@ -32,6 +35,7 @@ FS_MUST_CHECK fs_status tr_source_batch(tr_source *self, uint64_t step, tr_batch
 /** Steps of one epoch, the last batch perhaps smaller. */
 uint64_t tr_source_epoch_steps(const tr_source *self);
 uint64_t tr_source_examples(const tr_source *self);
+/** Tokens of one epoch, special tokens included. */
 uint64_t tr_source_tokens(const tr_source *self);
 
 #endif
