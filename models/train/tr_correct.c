@@ -1,0 +1,394 @@
+#include "tr_correct.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "assert.h"
+#include "clock.h"
+#include "protect.h"
+#include "tr_loss.h"
+
+enum { BLOCK_FLOATS = 1 << 16, LINE_BYTES = 64, MEAN_STEPS = 16 };
+
+/* What a run remembers from step to step. */
+enum { MEMORY_ON, MEMORY_SEEN, MEMORY_MEAN };
+
+struct tr_correct {
+    tr_correct_options options;
+    const tr_layout *layout; /* the network's */
+    tr_pool *pool;
+    const tr_adapter *adapter;
+    fs_fault_space *space;
+    fs_protect ep;
+    tr_hooks hooks;
+    uint64_t memory[TR_HOOK_WORDS];
+    /* the faulty branch */
+    tr_weights *weights;
+    tr_tape *tape;
+    uint8_t *stale;          /* [layout->count] faulty tensors that are not the clean ones */
+    uint8_t *changed;        /* [layout->count] of them those that this step packs */
+    float *logits, *dlogits; /* of one run */
+    size_t logits_capacity;
+    float *grads;   /* [layout->floats] with clamp or drop_hit; else NULL */
+    float *adapted; /* [adapter's layout->floats] the same projected; NULL without an adapter */
+    /* of the step */
+    fs_fault_list faults;
+    int active;           /* there are faults and something is learnt from them */
+    double task;          /* sum of a step without faults */
+    uint64_t outputs;     /* of it */
+    uint64_t clipped;     /* parameters cut after the update */
+    uint64_t nanoseconds; /* spent on the faulty branch */
+};
+
+/* Ranges of a flat array, each a task of its own. */
+typedef struct ranges {
+    void (*work)(struct ranges *self, size_t first, size_t count);
+    size_t floats;
+    float *values;
+    const float *added;
+    float clamp;
+    atomic_uint_fast64_t count;
+} ranges;
+
+static void ranges_task(void *context, size_t task, unsigned thread)
+{
+    ranges *self = context;
+    const size_t first = task * BLOCK_FLOATS, left = self->floats - first;
+    self->work(self, first, left < BLOCK_FLOATS ? left : BLOCK_FLOATS);
+}
+
+static void ranges_run(ranges *self, tr_pool *pool)
+{
+    tr_pool_run(pool, (self->floats + BLOCK_FLOATS - 1) / BLOCK_FLOATS, ranges_task, self);
+}
+
+static void clip_range(ranges *self, size_t first, size_t count)
+{
+    uint32_t *words = (uint32_t *)(void *)(self->values + first);
+    uint32_t cut = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t w = words[i], large = w & 0x40000000u;
+        cut += large >> 30;
+        words[i] = large ? (w & 0x80000000u) | 0x3fffffffu : w;
+    }
+    atomic_fetch_add_explicit(&self->count, cut, memory_order_relaxed);
+}
+
+uint64_t tr_correct_clip(tr_pool *pool, float *values, size_t count)
+{
+    ranges clip = {.work = clip_range, .floats = count, .values = values};
+    ranges_run(&clip, pool);
+    return atomic_load(&clip.count);
+}
+
+/* NaN stays NaN: neither comparison is true for it. */
+static void clamp_range(ranges *self, size_t first, size_t count)
+{
+    float *x = self->values + first;
+    const float most = self->clamp;
+    for (size_t i = 0; i < count; i++) x[i] = x[i] > most ? most : x[i] < -most ? -most : x[i];
+}
+
+static void add_range(ranges *self, size_t first, size_t count)
+{
+    float *x = self->values + first;
+    const float *y = self->added + first;
+    for (size_t i = 0; i < count; i++) x[i] += y[i];
+}
+
+static int learns(const tr_correct_options *o)
+{
+    return o->rate > 0 && (o->lambda > 0 || o->task != TR_CORRECT_CLEAN);
+}
+
+static int is_on(const tr_correct *self, uint64_t step)
+{
+    return step >= self->options.after_steps &&
+           (self->options.below_loss <= 0 || self->memory[MEMORY_ON]);
+}
+
+/* The faulty copy: the clean values where they have changed, then the faults. */
+static void make_faulty(tr_correct *self, const tr_state *state)
+{
+    const float *clean = tr_weights_values(state->weights);
+    float *faulty = tr_weights_values(self->weights);
+    for (size_t i = 0; i < self->layout->count; i++) {
+        const tr_tensor *t = &self->layout->tensors[i];
+        self->changed[i] = self->stale[i];
+        self->stale[i] = 0;
+        if (self->changed[i])
+            memcpy(faulty + t->first, clean + t->first, (size_t)t->rows * t->cols * sizeof *faulty);
+    }
+    fs_codec_report report = {0};
+    for (size_t i = 0; i < self->faults.count; i++) {
+        const fs_fault fault = self->faults.items[i];
+        float *value = faulty + self->layout->tensors[fault.tensor].first + fault.element;
+        uint32_t word;
+        fs_check check;
+        memcpy(&word, value, sizeof word);
+        fs_protect_encode(&self->ep, &word, &check);
+        word = fs_fault_apply(fault, word);
+        fs_protect_decode(&self->ep, &word, &check, &report);
+        memcpy(value, &word, sizeof word);
+        self->stale[fault.tensor] = self->changed[fault.tensor] = 1;
+    }
+    tr_weights_pack_some(self->weights, self->pool, self->changed);
+}
+
+static fs_status begin(void *context, const tr_state *state)
+{
+    tr_correct *self = context;
+    const uint64_t start = fs_clock_mono_ns();
+    self->task = 0;
+    self->outputs = 0;
+    self->faults.count = 0;
+    self->nanoseconds = 0;
+    self->active = 0;
+    if (!learns(&self->options) || !is_on(self, state->step)) return FS_OK;
+    const fs_amount amount = {FS_AMOUNT_RATE, self->options.rate};
+    FS_TRY(fs_fault_draw(&self->faults, self->space, amount, FS_FAULT_FLIP, self->options.key,
+                         state->step));
+    self->active = self->faults.count > 0;
+    if (!self->active) return FS_OK;
+    make_faulty(self, state);
+    if (self->grads != NULL) memset(self->grads, 0, self->layout->floats * sizeof *self->grads);
+    self->nanoseconds = fs_clock_mono_ns() - start;
+    return FS_OK;
+}
+
+static fs_status grow_logits(tr_correct *self, size_t floats)
+{
+    if (floats <= self->logits_capacity) return FS_OK;
+    free(self->logits);
+    free(self->dlogits);
+    self->logits_capacity = 0;
+    self->logits = malloc(floats * sizeof *self->logits);
+    self->dlogits = malloc(floats * sizeof *self->dlogits);
+    if (self->logits == NULL || self->dlogits == NULL)
+        return fs_fail(FS_ENOMEM, "no memory for the faulty answers of a run");
+    self->logits_capacity = floats;
+    return FS_OK;
+}
+
+/* One branch's share of the task loss; its gradient is written. */
+static double task_loss(const tr_run *run, float share, const float *logits, float *dlogits,
+                        uint32_t n, uint64_t *right)
+{
+    const tr_batch *batch = run->batch;
+    if (share > 0) {
+        return (double)share * tr_loss_cross_entropy(run->pool, logits, batch->targets,
+                                                     batch->outputs, n, run->smoothing,
+                                                     share * run->scale, dlogits, right);
+    }
+    memset(dlogits, 0, (size_t)batch->outputs * n * sizeof *dlogits);
+    return 0;
+}
+
+/* Losses of both branches, whose logits are there. */
+static void both_losses(tr_correct *self, const tr_run *run, uint32_t n, tr_sums *sums)
+{
+    static const float clean_share[] = {
+        [TR_CORRECT_CLEAN] = 1, [TR_CORRECT_FAULTY] = 0, [TR_CORRECT_BOTH] = 0.5f};
+    const tr_correct_options *o = &self->options;
+    const uint32_t outputs = run->batch->outputs;
+    const float share = clean_share[o->task];
+    /* Right answers are counted among the clean ones, if these are looked at. */
+    uint64_t *faulty_right = share > 0 ? NULL : &sums->right;
+    double task = task_loss(run, share, run->logits, run->dlogits, n, &sums->right);
+    task += task_loss(run, 1 - share, self->logits, self->dlogits, n, faulty_right);
+    const float scale = (float)o->lambda * run->scale;
+    const double divergence =
+        o->divergence == TR_DIVERGENCE_L2
+            ? tr_loss_l2(run->pool, run->logits, self->logits, outputs, n, scale, run->dlogits,
+                         self->dlogits)
+            : tr_loss_kl(run->pool, run->logits, self->logits, outputs, n, scale, self->dlogits);
+    sums->task += task;
+    sums->divergence += divergence;
+    sums->loss += task + o->lambda * divergence;
+    sums->outputs += outputs;
+}
+
+static fs_status run_plain(tr_correct *self, const tr_run *run, tr_sums *sums)
+{
+    const double before = sums->task;
+    FS_TRY(tr_objective_plain(run, sums));
+    self->task += sums->task - before;
+    self->outputs += run->batch->outputs;
+    return FS_OK;
+}
+
+static fs_status make_run(void *context, const tr_run *run, tr_sums *sums)
+{
+    tr_correct *self = context;
+    if (!self->active) return run_plain(self, run, sums);
+    const tr_correct_options *o = &self->options;
+    const uint32_t n = tr_logit_count(self->layout);
+    FS_TRY(grow_logits(self, (size_t)run->batch->outputs * n));
+    FS_TRY(tr_forward(run->tape, run->weights, run->batch, run->pass, run->logits));
+    uint64_t start = fs_clock_mono_ns();
+    FS_TRY(tr_forward(self->tape, self->weights, run->batch, run->pass, self->logits));
+    both_losses(self, run, n, sums);
+    float *grads = self->grads != NULL ? self->grads : run->grads;
+    uint64_t spent = fs_clock_mono_ns() - start;
+    /* With the task on the faulty answers and KL nothing flows into the clean branch. */
+    if (o->task != TR_CORRECT_FAULTY || o->divergence == TR_DIVERGENCE_L2)
+        FS_TRY(tr_backward(run->tape, run->weights, run->dlogits, run->grads, run->wanted));
+    start = fs_clock_mono_ns();
+    FS_TRY(tr_backward(self->tape, self->weights, self->dlogits, grads, run->wanted));
+    spent += fs_clock_mono_ns() - start;
+    self->nanoseconds += spent;
+    return FS_OK;
+}
+
+/* The faulty branch's gradient of a whole step, cut as asked, joins the clean one's. */
+static fs_status gradients(void *context, const tr_state *state)
+{
+    tr_correct *self = context;
+    if (!self->active || self->grads == NULL) return FS_OK;
+    const uint64_t start = fs_clock_mono_ns();
+    if (self->options.drop_hit) {
+        for (size_t i = 0; i < self->faults.count; i++) {
+            const fs_fault *fault = &self->faults.items[i];
+            self->grads[self->layout->tensors[fault->tensor].first + fault->element] = 0;
+        }
+    }
+    if (self->options.clamp > 0) {
+        ranges clamp = {.work = clamp_range,
+                        .floats = self->layout->floats,
+                        .values = self->grads,
+                        .clamp = (float)self->options.clamp};
+        ranges_run(&clamp, self->pool);
+    }
+    const float *added = self->grads;
+    if (self->adapter != NULL) {
+        self->adapter->project(self->adapter->context, state->values, self->grads, self->adapted,
+                               self->pool);
+        added = self->adapted;
+    }
+    ranges sum = {
+        .work = add_range, .floats = state->layout->floats, .values = state->grads, .added = added};
+    ranges_run(&sum, self->pool);
+    self->nanoseconds += fs_clock_mono_ns() - start;
+    return FS_OK;
+}
+
+/* Whether faults may begin: a running mean of the task loss has been below the threshold. */
+static void watch_loss(tr_correct *self)
+{
+    const double loss = self->task / (double)self->outputs;
+    double mean;
+    if (self->memory[MEMORY_ON] || self->outputs == 0 || !isfinite(loss)) return;
+    memcpy(&mean, &self->memory[MEMORY_MEAN], sizeof mean);
+    mean = self->memory[MEMORY_SEEN] == 0 ? loss : mean + (loss - mean) / MEAN_STEPS;
+    memcpy(&self->memory[MEMORY_MEAN], &mean, sizeof mean);
+    self->memory[MEMORY_SEEN]++;
+    self->memory[MEMORY_ON] = mean < self->options.below_loss;
+}
+
+static fs_status updated(void *context, const tr_state *state)
+{
+    tr_correct *self = context;
+    self->clipped = tr_correct_clip(self->pool, state->values, state->layout->floats);
+    const uint8_t *wanted = self->adapter != NULL ? self->adapter->network_wanted : state->wanted;
+    for (size_t i = 0; i < self->layout->count; i++)
+        if (wanted == NULL || wanted[i]) self->stale[i] = 1;
+    if (self->options.below_loss > 0) watch_loss(self);
+    return FS_OK;
+}
+
+static fs_status metrics(void *context, json_t *line)
+{
+    const tr_correct *self = context;
+    int failed = json_object_set_new(line, "faults", json_integer((json_int_t)self->faults.count));
+    failed |= json_object_set_new(line, "ep_clipped", json_integer((json_int_t)self->clipped));
+    failed |=
+        json_object_set_new(line, "faulty_seconds", json_real((double)self->nanoseconds * 1e-9));
+    return failed ? fs_fail(FS_ENOMEM, "no memory for a line of metrics") : FS_OK;
+}
+
+static fs_status zeros(float **out, size_t floats)
+{
+    void *memory;
+    if (posix_memalign(&memory, LINE_BYTES, floats * sizeof **out) != 0)
+        return fs_fail(FS_ENOMEM, "no memory for the gradients of the faulty branch");
+    memset(memory, 0, floats * sizeof **out);
+    *out = memory;
+    return FS_OK;
+}
+
+static fs_status make_branch(tr_correct *self)
+{
+    static const char *const ep[] = {"ep"};
+    const tr_correct_options *o = &self->options;
+    const fs_component_set all = fs_geometry_components(self->layout->geometry);
+    FS_TRY(fs_protect_init(&self->ep, ep, 1, (fs_guard){FS_GUARD_NONE, 0}));
+    FS_TRY(fs_fault_space_new(&self->space, self->layout->geometry,
+                              o->components != 0 ? o->components : all, NULL, 0, FS_BITS_ALL));
+    self->stale = malloc(self->layout->count);
+    self->changed = malloc(self->layout->count);
+    if (self->stale == NULL || self->changed == NULL)
+        return fs_fail(FS_ENOMEM, "no memory for self-correction");
+    memset(self->stale, 1, self->layout->count);
+    if (o->clamp > 0 || o->drop_hit) {
+        FS_TRY(zeros(&self->grads, self->layout->floats));
+        if (self->adapter != NULL) FS_TRY(zeros(&self->adapted, self->adapter->layout->floats));
+    }
+    FS_TRY(tr_weights_new(&self->weights, self->layout));
+    return tr_tape_new(&self->tape, self->layout, self->pool);
+}
+
+fs_status tr_correct_new(tr_correct **out, const tr_correct_options *options, tr_weights *weights,
+                         tr_pool *pool, const tr_adapter *adapter)
+{
+    FS_ASSERT(options->rate >= 0 && options->rate <= 1 && options->lambda >= 0);
+    *out = NULL;
+    tr_correct *self = calloc(1, sizeof *self);
+    if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for self-correction");
+    self->options = *options;
+    self->layout = tr_weights_layout(weights);
+    self->pool = pool;
+    self->adapter = adapter;
+    self->hooks = (tr_hooks){.context = self,
+                             .begin = begin,
+                             .run = make_run,
+                             .gradients = gradients,
+                             .updated = updated,
+                             .metrics = metrics,
+                             .memory = self->memory,
+                             .skips = 1};
+    const fs_status status = make_branch(self);
+    if (status != FS_OK) tr_correct_destroy(&self);
+    if (status == FS_OK && tr_correct_clip(pool, tr_weights_values(weights), self->layout->floats))
+        tr_weights_pack(weights, pool);
+    *out = self;
+    return status;
+}
+
+void tr_correct_destroy(tr_correct **self)
+{
+    if (*self == NULL) return;
+    fs_fault_space_destroy(&(*self)->space);
+    fs_fault_list_free(&(*self)->faults);
+    tr_weights_destroy(&(*self)->weights);
+    tr_tape_destroy(&(*self)->tape);
+    free((*self)->stale);
+    free((*self)->changed);
+    free((*self)->logits);
+    free((*self)->dlogits);
+    free((*self)->grads);
+    free((*self)->adapted);
+    free(*self);
+    *self = NULL;
+}
+
+const tr_hooks *tr_correct_hooks(const tr_correct *self)
+{
+    return &self->hooks;
+}
+
+const fs_fault_list *tr_correct_faults(const tr_correct *self)
+{
+    return &self->faults;
+}
