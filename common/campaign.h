@@ -95,8 +95,7 @@ typedef struct fs_campaign {
 } fs_campaign;
 
 /** Reads a campaign file. Relative paths are relative to the file; a bare name without a slash is
- * looked up beside the file, then in the zoo (models/zoo, experiments/data of the source tree or
- * $FLIPSWEEP_HOME), then in the cache ($FLIPSWEEP_CACHE or ~/.cache/flipsweep).
+ * looked up beside the file, then in the zoo, then in the cache (names.h).
  * Errors: FS_ENOENT, FS_ECONFIG and FS_ELIMIT naming file, line and key, FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_campaign_read(fs_campaign **out, const char *path);
 /** The same from memory; `path` names it in messages and anchors relative paths. */

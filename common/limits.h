@@ -3,11 +3,12 @@
 #define FS_LIMITS_H
 
 enum {
-    FS_NAME_BYTES_MAX = 64,     /* a campaign's, arm's or sweep's name, with its NUL */
-    FS_CELL_ID_BYTES_MAX = 256, /* SWEEP/CELL, with its NUL */
-    FS_PATH_BYTES_MAX = 4096,   /* a path, with its NUL */
-    FS_HASH_BYTES = 32,         /* a content hash: BLAKE2b-256 */
-    FS_HASH_HEX_BYTES = 65,     /* its hexadecimal text, with its NUL */
+    FS_NAME_BYTES_MAX = 64,      /* a campaign's, arm's or sweep's name, with its NUL */
+    FS_CELL_ID_BYTES_MAX = 256,  /* SWEEP/CELL, with its NUL */
+    FS_PATH_BYTES_MAX = 4096,    /* a path, with its NUL */
+    FS_REPO_NAME_BYTES_MAX = 97, /* OWNER or NAME of a model on a server, with its NUL */
+    FS_HASH_BYTES = 32,          /* a content hash: BLAKE2b-256 */
+    FS_HASH_HEX_BYTES = 65,      /* its hexadecimal text, with its NUL */
 
     FS_ARMS_MAX = 64,                /* arms in a campaign */
     FS_SWEEPS_MAX = 64,              /* sweeps in a campaign */

@@ -5,6 +5,7 @@
 
 #include "hash.h"
 #include "main.h"
+#include "names.h"
 #include "nn_model.h"
 #include "safetensors.h"
 
@@ -228,7 +229,9 @@ static fs_status print_text(const inspection *self)
 static fs_status run(const void *values, const fs_arguments *arguments)
 {
     const inspect_values *v = values;
-    inspection self = {.dir = arguments->items[0]};
+    char dir[FS_PATH_BYTES_MAX];
+    inspection self = {.dir = dir};
+    FS_TRY(fs_model_argument(dir, arguments->items[0]));
     fs_status status = inspect(&self);
     if (status == FS_OK) status = v->json ? print_json(&self) : print_text(&self);
     fs_geometry_destroy(&self.geometry);
@@ -243,6 +246,8 @@ const fs_command main_inspect = {
     .arguments_max = 1,
     .options = inspect_options,
     .values_bytes = sizeof(inspect_values),
-    .details = "MODEL is a HuggingFace folder. Without weights only the shape is shown.\n",
+    .details =
+        "MODEL is a HuggingFace folder, or a name that is looked up in the zoo and the cache.\n"
+        "Without weights only the shape is shown.\n",
     .run = run,
 };

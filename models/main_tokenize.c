@@ -3,6 +3,7 @@
 
 #include "buf.h"
 #include "main.h"
+#include "names.h"
 #include "tok.h"
 
 enum { LINE_BYTES_MAX = 64 << 20 };
@@ -73,7 +74,9 @@ static fs_status run(const void *values, const fs_arguments *arguments)
 {
     const tokenize_values *v = values;
     tok *tokeniser = NULL;
-    FS_TRY(tok_open(&tokeniser, arguments->items[0]));
+    char dir[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_model_argument(dir, arguments->items[0]));
+    FS_TRY(tok_open(&tokeniser, dir));
     fs_status status = tokenize_lines(tokeniser, v->json);
     tok_close(&tokeniser);
     return status;
@@ -87,7 +90,8 @@ const fs_command main_tokenize = {
     .arguments_max = 1,
     .options = tokenize_options,
     .values_bytes = sizeof(tokenize_values),
-    .details = "MODEL is a folder with vocab.txt, or vocab.json and merges.txt. Weights are not "
-               "needed.\nInput is not cut to the model's positions.\n",
+    .details = "MODEL is a folder with vocab.txt, or vocab.json and merges.txt, or a name that is "
+               "looked up\nin the zoo and the cache. Weights are not needed.\nInput is not cut to "
+               "the model's positions.\n",
     .run = run,
 };

@@ -1,10 +1,10 @@
 #include "wk_service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "file.h"
+#include "names.h"
 
 struct wk_service {
     fs_campaign *campaign;
@@ -13,28 +13,51 @@ struct wk_service {
     wk_work work;
 };
 
-/** Replaces a path that does not exist here by one of the same name in `models`, if that does. Only
- * the last part of the name is used: nothing that was sent leads out of the folder. */
-static fs_status localise(char *path, const char *models)
+/** @return where the last `parts` parts of a path begin, NULL if one of them is "", "." or "..".
+ * Nothing that was sent leads out of the folders that are searched here. */
+static const char *tail_of(const char *path, unsigned parts)
 {
-    char found[FS_PATH_BYTES_MAX];
-    if (models == NULL || path[0] == '\0' || fs_file_exists(path)) return FS_OK;
-    const char *slash = strrchr(path, '/');
-    const char *base = slash == NULL ? path : slash + 1;
-    if (base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0) return FS_OK;
-    FS_TRY(fs_path_join(found, models, base));
-    if (fs_file_exists(found)) snprintf(path, FS_PATH_BYTES_MAX, "%s", found);
-    return FS_OK;
+    const char *end = path + strlen(path), *at = end;
+    for (unsigned i = 0; i < parts; i++) {
+        const char *part_end = i == 0 ? end : at - 1;
+        if (i > 0 && at == path) return NULL;
+        for (at = part_end; at > path && at[-1] != '/'; at--) {
+        }
+        size_t size = (size_t)(part_end - at);
+        if (size == 0 || (size <= 2 && memcmp(at, "..", size) == 0)) return NULL;
+    }
+    return at;
 }
 
-static fs_status localise_all(fs_campaign *campaign, const char *models)
+/** Looks for what the coordinator's path names in `models`, then by its name, as a campaign's
+ * names are looked up, in the zoo and the cache of this machine. @return nonzero if found. */
+static int find_here(char out[FS_PATH_BYTES_MAX], const char *path, const char *models,
+                     const fs_task_kind *data_kind)
 {
-    FS_TRY(localise(campaign->task.model, models));
-    FS_TRY(localise(campaign->task.data, models));
-    for (size_t i = 0; i < campaign->arm_count; i++) {
-        FS_TRY(localise(campaign->arms[i].model, models));
-    }
-    return FS_OK;
+    const char *name = tail_of(path, 1), *fetched = tail_of(path, 2);
+    if (name == NULL) return 0;
+    if (models != NULL && fs_path_join(out, models, name) == FS_OK && fs_file_exists(out)) return 1;
+    if (data_kind != NULL)
+        return fs_data_find(out, name, NULL, *data_kind) == FS_OK && fs_file_exists(out);
+    if (fs_model_find(out, name, NULL) == FS_OK) return 1;
+    return fetched != NULL && fs_model_find(out, fetched, NULL) == FS_OK;
+}
+
+/** Replaces a path that does not exist here by one of the same name that does. What lies there is
+ * checked by its contents, as the fingerprint is made of their hashes. */
+static void localise(char *path, const char *models, const fs_task_kind *data_kind)
+{
+    char found[FS_PATH_BYTES_MAX];
+    if (path[0] == '\0' || fs_file_exists(path)) return;
+    if (find_here(found, path, models, data_kind)) memcpy(path, found, sizeof found);
+}
+
+static void localise_all(fs_campaign *campaign, const char *models)
+{
+    localise(campaign->task.model, models, NULL);
+    localise(campaign->task.data, models, &campaign->task.kind);
+    for (size_t i = 0; i < campaign->arm_count; i++)
+        localise(campaign->arms[i].model, models, NULL);
 }
 
 /** Says why the plan made here is not the coordinator's. */
@@ -42,8 +65,8 @@ static fs_status refuse(const fs_plan *plan, const wk_service_request *request)
 {
     if (!plan->has_fingerprint) {
         return fs_fail(FS_ENOENT,
-                       "the models or data of this campaign are not on this machine: "
-                       "%s, %s",
+                       "the models or data of this campaign are not on this machine, nor in "
+                       "its zoo or cache: %s, %s",
                        plan->campaign->task.model, plan->campaign->task.data);
     }
     fs_buf difference = {0};
@@ -78,7 +101,7 @@ static fs_status fill(wk_service *self, const wk_service_request *request)
     /* Its paths are the coordinator's: absolute, and perhaps not here. */
     FS_TRY(fs_campaign_parse_stored(&self->campaign, request->campaign, request->campaign_bytes,
                                     "the coordinator's campaign"));
-    FS_TRY(localise_all(self->campaign, request->models));
+    localise_all(self->campaign, request->models);
     FS_TRY(fs_plan_new(&self->plan, self->campaign));
     if (!self->plan->has_fingerprint ||
         !fs_hash_equal(&self->plan->fingerprint, &request->fingerprint)) {

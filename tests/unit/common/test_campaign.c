@@ -427,32 +427,32 @@ static void names_are_looked_up_in_order(void **state)
     static const char text[] = "campaign: c\n"
                                "task: {kind: classification, model: zoo-only, data: set}\n"
                                "sweep: [{name: s, amount: {count: 0}, trials: 1}]\n";
-    char home[FS_PATH_BYTES_MAX], cache[FS_PATH_BYTES_MAX];
+    char zoo[FS_PATH_BYTES_MAX], cache[FS_PATH_BYTES_MAX];
     fs_campaign *c = NULL;
     (void)state;
-    assert_ok(fs_path_join(home, dir, "home"));
+    assert_ok(fs_path_join(zoo, dir, "zoo"));
     assert_ok(fs_path_join(cache, dir, "cache"));
-    setenv("FLIPSWEEP_HOME", home, 1);
+    setenv("FLIPSWEEP_ZOO", zoo, 1);
     setenv("FLIPSWEEP_CACHE", cache, 1);
     assert_status(fixture_parse(&c, dir, text), FS_ENOENT);
-    assert_detail("/home/models/zoo");
+    assert_detail("/zoo");
     assert_detail("/cache");
     fixture_write(dir, "cache/zoo-only/config.json", bert_config);
     fixture_write(dir, "cache/set.tsv", "h\n");
     assert_ok(fixture_parse(&c, dir, text));
     assert_non_null(strstr(c->task.model, "/cache/zoo-only"));
     fs_campaign_destroy(&c);
-    fixture_write(dir, "home/models/zoo/zoo-only/config.json", bert_config);
-    fixture_write(dir, "home/experiments/data/set", "h\n");
+    fixture_write(dir, "zoo/zoo-only/config.json", bert_config);
+    fixture_write(dir, "zoo/set", "h\n");
     assert_ok(fixture_parse(&c, dir, text));
-    assert_non_null(strstr(c->task.model, "/home/models/zoo/zoo-only"));
-    assert_non_null(strstr(c->task.data, "/home/experiments/data/set"));
+    assert_non_null(strstr(c->task.model, "/zoo/zoo-only"));
+    assert_non_null(strstr(c->task.data, "/zoo/set"));
     fs_campaign_destroy(&c);
     fixture_write(dir, "zoo-only/config.json", bert_config);
     assert_ok(fixture_parse(&c, dir, text));
-    assert_null(strstr(c->task.model, "/home/"));
+    assert_null(strstr(c->task.model, "/zoo/"));
     fs_campaign_destroy(&c);
-    unsetenv("FLIPSWEEP_HOME");
+    unsetenv("FLIPSWEEP_ZOO");
     unsetenv("FLIPSWEEP_CACHE");
 }
 

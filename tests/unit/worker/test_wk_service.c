@@ -138,6 +138,41 @@ static void files_may_lie_elsewhere(void **state)
     sent_close(&s);
 }
 
+/** The coordinator's files lay in its cache; this machine has the same names in its own. */
+static void names_are_looked_up_here(void **state)
+{
+    sent s;
+    sent_open(&s);
+    char *cache = testing_folder();
+    char gone[FS_PATH_BYTES_MAX], owned[FS_PATH_BYTES_MAX], model[FS_PATH_BYTES_MAX];
+    assert_true((size_t)snprintf(gone, sizeof gone, "%s-gone", s.folder) < sizeof gone);
+    assert_int_equal(rename(s.folder, gone), 0);
+    wk_service *service;
+    wk_service_request request = request_of(&s, NULL);
+    setenv("FLIPSWEEP_CACHE", cache, 1);
+    assert_status(wk_service_new(&service, &request), FS_ENOENT);
+    write_files(cache, 11);
+    assert_ok(wk_service_new(&service, &request));
+    wk_service_destroy(&service);
+    /* OWNER/NAME, as fetch leaves it. */
+    const char *owner = strrchr(s.folder, '/') + 1;
+    assert_ok(fs_path_join(owned, cache, owner));
+    assert_ok(fs_dir_make(owned));
+    assert_ok(fs_path_join(model, cache, "m"));
+    assert_true(strlen(owned) + 2 < sizeof owned);
+    memcpy(owned + strlen(owned), "/m", 3);
+    assert_int_equal(rename(model, owned), 0);
+    assert_ok(wk_service_new(&service, &request));
+    wk_service_destroy(&service);
+    /* The same name with other contents is refused. */
+    write_files(cache, 12);
+    assert_status(wk_service_new(&service, &request), FS_EREFUSED);
+    unsetenv("FLIPSWEEP_CACHE");
+    assert_int_equal(rename(gone, s.folder), 0);
+    testing_remove(cache);
+    sent_close(&s);
+}
+
 static void other_weights_are_refused_by_name(void **state)
 {
     sent s;
@@ -184,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_welcome_becomes_work),
         cmocka_unit_test(files_may_lie_elsewhere),
+        cmocka_unit_test(names_are_looked_up_here),
         cmocka_unit_test(other_weights_are_refused_by_name),
         cmocka_unit_test(damaged_campaigns_are_errors),
     };
