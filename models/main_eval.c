@@ -6,10 +6,12 @@
 #include "clock.h"
 #include "cores.h"
 #include "dataset.h"
+#include "file.h"
 #include "hash.h"
 #include "limits.h"
 #include "main.h"
-#include "main_progress.h"
+#include "meter.h"
+#include "names.h"
 #include "nn_cpu.h"
 #include "nn_eval.h"
 #include "outfile.h"
@@ -56,7 +58,7 @@ typedef struct evaluation {
     tok *tokeniser;
     dataset *data;
     fs_outfile logits, losses;
-    main_progress progress;
+    fs_meter progress;
     uint64_t correct;
     double loss; /* sum over answers, in the order of inputs */
     double seconds;
@@ -95,7 +97,7 @@ static fs_status take_item(void *context, const nn_eval_item *item)
         fputc('\n', e->losses.file);
         if (ferror(e->losses.file)) return fs_outfile_commit(&e->losses);
     }
-    main_progress_show(&e->progress, e->data->off[item->input + 1]);
+    fs_meter_show(&e->progress, e->data->off[item->input + 1]);
     return FS_OK;
 }
 
@@ -109,10 +111,8 @@ static fs_status set_task(evaluation *e, const char *dir, const fs_config *confi
         (v->window != 0 || v->stride != 0 || v->recipe != NULL))
         return fs_fail(FS_EUSAGE, "--window, --stride and --recipe are for language models");
     if (v->data == NULL) return fs_fail(FS_EUSAGE, "--data FILE is missing");
-    if (strlen(v->data) >= sizeof task->data || strlen(dir) >= sizeof task->model)
-        return fs_fail(FS_ELIMIT, "path too long");
-    memcpy(task->data, v->data, strlen(v->data) + 1);
-    memcpy(task->model, dir, strlen(dir) + 1);
+    FS_TRY(fs_data_argument(task->data, v->data, task->kind));
+    FS_TRY(fs_path_join(task->model, "", dir));
     task->examples = v->examples;
     task->window = v->window;
     task->stride = v->stride;
@@ -144,9 +144,9 @@ static fs_status compute(evaluation *e)
         .context = e,
     };
     uint64_t start = fs_clock_mono_ns();
-    main_progress_start(&e->progress, "tokens", e->data->off[e->data->count]);
+    fs_meter_start(&e->progress, "", "tokens", 1, 0, e->data->off[e->data->count]);
     fs_status status = nn_eval_run(e->model, e->data, &options);
-    main_progress_end(&e->progress);
+    fs_meter_end(&e->progress);
     e->seconds = (double)(fs_clock_mono_ns() - start) / 1e9;
     if (status == FS_OK) status = fs_outfile_commit(&e->logits);
     if (status == FS_OK) status = fs_outfile_commit(&e->losses);
@@ -245,7 +245,9 @@ static fs_status report(const evaluation *e)
 static fs_status run(const void *values, const fs_arguments *arguments)
 {
     evaluation e = {.values = values};
-    fs_status status = prepare(&e, arguments->items[0]);
+    char dir[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_model_argument(dir, arguments->items[0]));
+    fs_status status = prepare(&e, dir);
     if (status == FS_OK) status = compute(&e);
     if (status == FS_OK) status = report(&e);
     fs_outfile_drop(&e.logits);
@@ -264,8 +266,9 @@ const fs_command main_eval = {
     .arguments_max = 1,
     .options = eval_options,
     .values_bytes = sizeof(eval_values),
-    .details = "MODEL is a HuggingFace folder: config.json, the weights and the tokeniser's "
-               "files.\nLogits have 9 significant digits; of a language model they are the whole "
+    .details = "MODEL is a HuggingFace folder (config.json, the weights and the tokeniser's files) "
+               "or a name that\nis looked up in the zoo and the cache, as is FILE of --data."
+               "\nLogits have 9 significant digits; of a language model they are the whole "
                "vocabulary's\nfor every token of a window.\n",
     .run = run,
 };
