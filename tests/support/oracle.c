@@ -28,11 +28,9 @@ static double *zeros(size_t count)
 }
 
 /* y [rows, out] = x [rows, in] W + b, W as torch's Linear or as Conv1D. */
-static double *linear(const oracle *self, const char *stem, const double *x, uint32_t rows,
-                      uint32_t in, uint32_t out)
+static double *product(const float *w, const float *b, int conv, const double *x, uint32_t rows,
+                       uint32_t in, uint32_t out)
 {
-    const int conv = self->model->spec.kind == FS_MODEL_GPT2;
-    const float *w = weight(self, stem, "weight"), *b = weight(self, stem, "bias");
     double *y = zeros((size_t)rows * out);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t o = 0; o < out; o++) {
@@ -46,9 +44,16 @@ static double *linear(const oracle *self, const char *stem, const double *x, uin
     return y;
 }
 
-static void layer_norm(const oracle *self, const char *stem, double *x, uint32_t rows)
+static double *linear(const oracle *self, const char *stem, const double *x, uint32_t rows,
+                      uint32_t in, uint32_t out)
 {
-    const float *gain = weight(self, stem, "weight"), *bias = weight(self, stem, "bias");
+    return product(weight(self, stem, "weight"), weight(self, stem, "bias"),
+                   self->model->spec.kind == FS_MODEL_GPT2, x, rows, in, out);
+}
+
+static void normalise(const oracle *self, const float *gain, const float *bias, double *x,
+                      uint32_t rows)
+{
     const double eps = self->model->spec.kind == FS_MODEL_BERT ? 1e-12 : 1e-5;
     const uint32_t d = self->d;
     for (uint32_t r = 0; r < rows; r++) {
@@ -60,6 +65,11 @@ static void layer_norm(const oracle *self, const char *stem, double *x, uint32_t
                 (x[r * d + i] - mean) / sqrt(variance + eps) * (double)gain[i] + (double)bias[i];
         }
     }
+}
+
+static void layer_norm(const oracle *self, const char *stem, double *x, uint32_t rows)
+{
+    normalise(self, weight(self, stem, "weight"), weight(self, stem, "bias"), x, rows);
 }
 
 static double activation(const oracle *self, double x)
@@ -209,18 +219,25 @@ static void project(const oracle *self, const float *table, const double *x, uin
     }
 }
 
-void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, double *logits)
+/* The state behind all layers; the caller frees x. */
+static oracle encode(const tiny_model *model, const int32_t *ids, uint32_t n)
 {
-    const tiny_spec *spec = &model->spec;
-    oracle self = {.model = model, .n = n, .d = spec->width};
+    oracle self = {.model = model, .n = n, .d = model->spec.width};
     self.x = zeros((size_t)n * self.d);
     embed(&self, ids);
-    for (uint32_t l = 0; l < spec->layers; l++) {
-        if (spec->kind == FS_MODEL_BERT)
+    for (uint32_t l = 0; l < model->spec.layers; l++) {
+        if (model->spec.kind == FS_MODEL_BERT)
             bert_block(&self, l);
         else
             gpt2_block(&self, l);
     }
+    return self;
+}
+
+void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, double *logits)
+{
+    const tiny_spec *spec = &model->spec;
+    oracle self = encode(model, ids, n);
     if (spec->kind == FS_MODEL_BERT) {
         double *pooled = linear(&self, "pooler.dense", self.x, 1, self.d, self.d);
         for (uint32_t i = 0; i < self.d; i++) pooled[i] = tanh(pooled[i]);
@@ -238,5 +255,19 @@ void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, doub
                     spec->vocab, logits);
         }
     }
+    free(self.x);
+}
+
+void oracle_masked_logits(const tiny_model *model, const oracle_masked *head, const int32_t *ids,
+                          uint32_t n, double *logits)
+{
+    const uint32_t vocab = model->spec.vocab;
+    oracle self = encode(model, ids, n);
+    double *x = product(head->dense, head->dense_bias, 0, self.x, n, self.d, self.d);
+    for (size_t i = 0; i < (size_t)n * self.d; i++) x[i] = activation(&self, x[i]);
+    normalise(&self, head->gain, head->gain_bias, x, n);
+    project(&self, weight(&self, "embeddings.word_embeddings", "weight"), x, n, vocab, logits);
+    for (size_t i = 0; i < (size_t)n * vocab; i++) logits[i] += (double)head->bias[i % vocab];
+    free(x);
     free(self.x);
 }

@@ -10,4 +10,15 @@
 /** Logits of one sequence: [labels], or [n, vocab] of a language model. Aborts without memory. */
 void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, double *logits);
 
+/** BERT's masked head, torch's layout. */
+typedef struct oracle_masked {
+    const float *dense, *dense_bias; /* [d, d], [d] */
+    const float *gain, *gain_bias;   /* [d] */
+    const float *bias;               /* [vocab] */
+} oracle_masked;
+
+/** Logits [n, vocab] of a BERT encoder with that head, tied to the word embeddings. */
+void oracle_masked_logits(const tiny_model *model, const oracle_masked *head, const int32_t *ids,
+                          uint32_t n, double *logits);
+
 #endif
