@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 
         &main_inspect,
         &main_tokenize,
+        &main_vocab,
         NULL,
     };
     static const fs_program program = {

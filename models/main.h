@@ -9,6 +9,7 @@
 extern const fs_command main_eval;
 extern const fs_command main_inspect;
 extern const fs_command main_tokenize;
+extern const fs_command main_vocab;
 
 /** @return a JSON number, null for NaN and the infinities, which JSON does not have. */
 json_t *main_json_real(double value);

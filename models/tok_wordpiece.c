@@ -4,8 +4,6 @@
 
 #include "tok_ids.h"
 
-enum { WORD_POINTS_MAX = 100 /* longer words are unknown */ };
-
 fs_status tok_wordpiece_init(tok_wordpiece *self, const char *const *pieces, size_t count)
 {
     FS_TRY(tok_index_init(&self->continues, count));
@@ -24,10 +22,10 @@ void tok_wordpiece_free(tok_wordpiece *self)
 static fs_status encode_word(const tok_wordpiece *self, const tok_index *pieces,
                              const int32_t *points, size_t count, tok_ids *out)
 {
-    char word[4 * WORD_POINTS_MAX];
-    uint16_t start[WORD_POINTS_MAX + 1]; /* offset of each character in `word` */
+    char word[4 * TOK_WORDPIECE_POINTS_MAX];
+    uint16_t start[TOK_WORDPIECE_POINTS_MAX + 1]; /* offset of each character in `word` */
     size_t size = 0, before = out->count;
-    if (count > WORD_POINTS_MAX) return tok_ids_push(out, self->unknown);
+    if (count > TOK_WORDPIECE_POINTS_MAX) return tok_ids_push(out, self->unknown);
     for (size_t i = 0; i < count; i++) {
         start[i] = (uint16_t)size;
         size += tok_encode_point(points[i], word + size);
@@ -49,18 +47,25 @@ static fs_status encode_word(const tok_wordpiece *self, const tok_index *pieces,
     return FS_OK;
 }
 
+size_t tok_wordpiece_word(const tok_points *points, size_t *from)
+{
+    size_t first = *from, at;
+    while (first < points->count && tok_is_space(points->items[first])) first++;
+    for (at = first; at < points->count && !tok_is_space(points->items[at]); at++) {
+        if (!tok_is_punctuation(points->items[at])) continue;
+        at += at == first; /* alone, or the end of what is before it */
+        break;
+    }
+    *from = first;
+    return at - first;
+}
+
 static fs_status encode_points(const tok_wordpiece *self, const tok_index *pieces,
                                const tok_points *points, tok_ids *out)
 {
-    size_t first = 0;
-    for (size_t i = 0; i <= points->count; i++) {
-        int space = i == points->count || tok_is_space(points->items[i]);
-        int punctuation = !space && tok_is_punctuation(points->items[i]);
-        if (!space && !punctuation) continue;
-        if (i > first) FS_TRY(encode_word(self, pieces, points->items + first, i - first, out));
-        if (punctuation) FS_TRY(encode_word(self, pieces, points->items + i, 1, out));
-        first = i + 1;
-    }
+    size_t count;
+    for (size_t first = 0; (count = tok_wordpiece_word(points, &first)) > 0; first += count)
+        FS_TRY(encode_word(self, pieces, points->items + first, count, out));
     return FS_OK;
 }
 
