@@ -9,53 +9,62 @@
 #include <math.h>
 
 #include "assert.h"
-#include "nn_gemm.h"
+#include "nn_backward.h"
+#include "nn_head.h"
 #include "nn_isa.h"
-
-enum {
-    QUERY_ROWS = 36, /* most of one block of scores */
-    SHARED_ROWS = 6  /* causal rows with a common chain */
-};
-
-typedef struct head {
-    const float *q, *k, *v; /* [len, d_head], row stride `stride` */
-    float *out;             /* [rows wanted, d_head], row stride `out_stride` */
-    size_t stride, out_stride;
-    size_t len, d_head;
-    int causal;
-    float *keys;   /* packed [d_head, len], of the transposed k */
-    float *values; /* packed [len, d_head] */
-    float *scores; /* [QUERY_ROWS, scores_stride] */
-    size_t scores_stride;
-} head;
-
-static size_t whole_panels(size_t n)
-{
-    return (n + NN_PANEL - 1) / NN_PANEL * NN_PANEL;
-}
-
-/** An odd number of cache lines, so that rows do not compete for the same lines of the cache. */
-static size_t scores_stride_of(size_t len)
-{
-    return (whole_panels(len) / NN_PANEL | 1) * NN_PANEL;
-}
 
 size_t nn_attention_scratch(const nn_attention_shape *shape, uint32_t len_max)
 {
-    return whole_panels(len_max) * shape->d_head + whole_panels(shape->d_head) * len_max +
-           QUERY_ROWS * scores_stride_of(len_max);
+    return nn__whole_panels(len_max) * shape->d_head + nn__whole_panels(shape->d_head) * len_max +
+           NN_QUERY_ROWS * nn__scores_stride(len_max);
 }
 
-/** Weights times values of `rows` rows from `row` on, none of which attends beyond itself. */
-static void weigh_causal(const head *h, const float *weights, float *out, size_t row, size_t rows)
+float nn__head_scale(const nn_head *h)
 {
-    for (size_t i = 0; i < rows; i += SHARED_ROWS) {
-        const size_t shared = row + i + 1, high = rows - i < SHARED_ROWS ? rows - i : SHARED_ROWS;
-        nn_product block = {.c = out + i * h->out_stride,
-                            .ldc = h->out_stride,
+    return 1.0f / sqrtf((float)h->d_head);
+}
+
+void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
+{
+    const float scale = nn__head_scale(h);
+    const nn_product block = {.c = h->scores,
+                              .ldc = h->scores_stride,
+                              .a = h->q + row * h->stride,
+                              .lda = h->stride,
+                              .a_step = 1,
+                              .b = h->keys,
+                              .panel_stride = h->d_head * NN_PANEL,
+                              .m = rows,
+                              .n = nn__seen(h, row + rows - 1),
+                              .k = h->d_head};
+    nn__gemm(&block);
+    for (size_t i = 0; i < rows; i++) {
+        nn__ops()->softmax(h->scores + i * h->scores_stride, nn__seen(h, row + i), scale);
+    }
+}
+
+void nn__head_drop(const nn_head *h, float *scores, size_t row, size_t rows)
+{
+    if (h->mask == NULL) return;
+    for (size_t i = 0; i < rows; i++) {
+        nn__ops()->dropout(h->mask, scores + i * h->scores_stride,
+                           h->element + (row + i) * h->element_stride, nn__seen(h, row + i));
+    }
+}
+
+/** nn__head_weigh where no row attends beyond itself. */
+static void weigh_causal(const nn_head *h, const float *weights, const float *packed, float *out,
+                         size_t out_stride, size_t row, size_t rows)
+{
+    for (size_t i = 0; i < rows; i += NN_SHARED_ROWS) {
+        const size_t left = rows - i, high = left < NN_SHARED_ROWS ? left : NN_SHARED_ROWS;
+        const size_t shared = row + i + 1;
+        nn_product block = {.c = out + i * out_stride,
+                            .ldc = out_stride,
                             .a = weights + i * h->scores_stride,
                             .lda = h->scores_stride,
-                            .b = h->values,
+                            .a_step = 1,
+                            .b = packed,
                             .panel_stride = h->len * NN_PANEL,
                             .m = high,
                             .n = h->d_head,
@@ -65,7 +74,7 @@ static void weigh_causal(const head *h, const float *weights, float *out, size_t
         block.m = 1;
         block.onto = 1;
         for (size_t j = 1; j < high; j++) {
-            block.c = out + (i + j) * h->out_stride;
+            block.c = out + (i + j) * out_stride;
             block.a = weights + (i + j) * h->scores_stride + shared;
             block.k = j;
             nn__gemm(&block);
@@ -73,71 +82,72 @@ static void weigh_causal(const head *h, const float *weights, float *out, size_t
     }
 }
 
-/** Query rows [row, row + rows), into `out`. */
-static void attend(const head *h, float *out, size_t row, size_t rows)
+void nn__head_weigh(const nn_head *h, const float *weights, const float *packed, float *out,
+                    size_t out_stride, size_t row, size_t rows)
 {
-    const float scale = 1.0f / sqrtf((float)h->d_head);
-    nn_product block = {.c = h->scores,
-                        .ldc = h->scores_stride,
-                        .a = h->q + row * h->stride,
-                        .lda = h->stride,
-                        .b = h->keys,
-                        .panel_stride = h->d_head * NN_PANEL,
-                        .m = rows,
-                        .n = h->causal ? row + rows : h->len,
-                        .k = h->d_head};
-    nn__gemm(&block);
-    for (size_t i = 0; i < rows; i++) {
-        const size_t seen = h->causal ? row + i + 1 : h->len;
-        nn__ops()->softmax(h->scores + i * h->scores_stride, seen, scale);
-    }
     if (h->causal) {
-        weigh_causal(h, h->scores, out, row, rows);
+        weigh_causal(h, weights, packed, out, out_stride, row, rows);
         return;
     }
-    block = (nn_product){.c = out,
-                         .ldc = h->out_stride,
-                         .a = h->scores,
-                         .lda = h->scores_stride,
-                         .b = h->values,
-                         .panel_stride = h->len * NN_PANEL,
-                         .m = rows,
-                         .n = h->d_head,
-                         .k = h->len};
+    const nn_product block = {.c = out,
+                              .ldc = out_stride,
+                              .a = weights,
+                              .lda = h->scores_stride,
+                              .a_step = 1,
+                              .b = packed,
+                              .panel_stride = h->len * NN_PANEL,
+                              .m = rows,
+                              .n = h->d_head,
+                              .k = h->len};
     nn__gemm(&block);
 }
 
-static void one_head(const head *h, nn_rows rows)
+static void one_head(const nn_head *h, nn_rows rows)
 {
     const size_t first = rows == NN_ROWS_LAST ? h->len - 1 : 0;
     const size_t end = rows == NN_ROWS_FIRST ? 1 : h->len;
     nn__ops()->pack_transposed(h->keys, h->k, h->stride, h->d_head, h->len);
     nn__pack(h->values, h->v, h->stride, h->len, h->d_head);
-    const size_t blocks = (end - first + QUERY_ROWS - 1) / QUERY_ROWS;
+    const size_t blocks = (end - first + NN_QUERY_ROWS - 1) / NN_QUERY_ROWS;
     const size_t high = (end - first + blocks - 1) / blocks; /* nearly equal ones */
     for (size_t row = first; row < end; row += high) {
         const size_t count = end - row < high ? end - row : high;
-        attend(h, h->out + (row - first) * h->out_stride, row, count);
+        float *out = h->out + (row - first) * h->out_stride;
+        nn__head_probabilities(h, row, count);
+        nn__head_drop(h, h->scores, row, count);
+        nn__head_weigh(h, h->scores, h->values, out, h->out_stride, row, count);
     }
 }
 
 void nn_attention(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
                   const nn_attention_shape *shape, float *scratch)
 {
+    nn_attention_dropped(out, qkv, off, n_seq, shape, NULL, 0, 0, scratch);
+}
+
+void nn_attention_dropped(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
+                          const nn_attention_shape *shape, const nn_dropout *dropout,
+                          uint64_t row_first, uint32_t positions, float *scratch)
+{
     const size_t d = (size_t)shape->heads * shape->d_head;
+    nn_mask mask;
+    const int drops = nn__dropout_mask(&mask, dropout);
+    FS_ASSERT(!drops || shape->rows == NN_ROWS_ALL);
     for (uint32_t s = 0; s < n_seq; s++) {
-        FS_ASSERT(off[s] < off[s + 1]);
+        FS_ASSERT(off[s] < off[s + 1] && (!drops || off[s + 1] - off[s] <= positions));
         /* A causal first row sees itself only: the sequence is one row long to it. */
         const int alone = shape->causal && shape->rows == NN_ROWS_FIRST;
-        head h = {.stride = 3 * d,
-                  .out_stride = d,
-                  .len = alone ? 1 : off[s + 1] - off[s],
-                  .d_head = shape->d_head,
-                  .causal = shape->causal};
+        nn_head h = {.stride = 3 * d,
+                     .out_stride = d,
+                     .len = alone ? 1 : off[s + 1] - off[s],
+                     .d_head = shape->d_head,
+                     .causal = shape->causal,
+                     .mask = drops ? &mask : NULL,
+                     .element_stride = (uint64_t)shape->heads * positions};
         h.keys = scratch;
-        h.values = h.keys + whole_panels(h.len) * h.d_head;
-        h.scores = h.values + whole_panels(h.d_head) * h.len;
-        h.scores_stride = scores_stride_of(h.len);
+        h.values = h.keys + nn__whole_panels(h.len) * h.d_head;
+        h.scores = h.values + nn__whole_panels(h.d_head) * h.len;
+        h.scores_stride = nn__scores_stride(h.len);
         const float *rows = qkv + off[s] * h.stride;
         float *to = out + (shape->rows == NN_ROWS_ALL ? off[s] : s) * d;
         for (uint32_t i = 0; i < shape->heads; i++) {
@@ -145,6 +155,7 @@ void nn_attention(float *out, const float *qkv, const uint32_t *off, uint32_t n_
             h.k = h.q + d;
             h.v = h.k + d;
             h.out = to + i * h.d_head;
+            h.element = (row_first + off[s]) * h.element_stride + (uint64_t)i * positions;
             one_head(&h, shape->rows);
         }
     }

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "nn_backward.h"
+#include "nn_isa.h"
 #include "nn_kernels.h"
-#include "nn_scalar.h"
 
 /** One query row over `seen` rows of k and v; `weights` holds as many. */
 static void one_row(float *out, const float *q, const float *k, const float *v, size_t stride,
@@ -71,8 +71,6 @@ static void probabilities(const row_of_head *r, const nn_dropout *dropout, uint6
 static void row_backward(const row_of_head *r, const float *dout, float *dq, float *dk, float *dv,
                          float *dp, const nn_dropout *dropout, uint64_t element)
 {
-    const float scale = 1.0f / sqrtf((float)r->d_head);
-    float lanes[LANES] = {0};
     for (size_t j = 0; j < r->seen; j++) {
         dp[j] = 0;
         for (size_t i = 0; i < r->d_head; i++) {
@@ -81,14 +79,12 @@ static void row_backward(const row_of_head *r, const float *dout, float *dq, flo
         }
     }
     nn_dropout_apply_reference(dropout, dp, element, r->seen);
-    for (size_t j = 0; j < r->seen; j++) lanes[j % LANES] = fmaf(dp[j], r->p[j], lanes[j % LANES]);
-    const float along = tree(lanes);
+    nn__softmax_backward_portable(dp, r->p, r->seen, 1.0f / sqrtf((float)r->d_head));
     for (size_t i = 0; i < r->d_head; i++) dq[i] = 0;
     for (size_t j = 0; j < r->seen; j++) {
-        const float ds = r->p[j] * (dp[j] - along) * scale;
         for (size_t i = 0; i < r->d_head; i++) {
-            dq[i] = fmaf(ds, r->k[j * r->stride + i], dq[i]);
-            dk[j * r->stride + i] = fmaf(ds, r->q[i], dk[j * r->stride + i]);
+            dq[i] = fmaf(dp[j], r->k[j * r->stride + i], dq[i]);
+            dk[j * r->stride + i] = fmaf(dp[j], r->q[i], dk[j * r->stride + i]);
         }
     }
 }
@@ -99,9 +95,9 @@ static void every_row(float *out, const float *dout, const float *qkv, const uin
                       uint64_t row_first, uint32_t positions, float *scratch)
 {
     const size_t d_head = shape->d_head, d = shape->heads * d_head, stride = 3 * d;
-    if (dout != NULL) memset(out, 0, off[n_seq] * stride * sizeof *out);
     for (uint32_t s = 0; s < n_seq; s++) {
         const size_t first = off[s], len = off[s + 1] - first;
+        if (dout != NULL) memset(out + first * stride, 0, len * stride * sizeof *out);
         for (size_t i = 0; i < len * shape->heads; i++) {
             const size_t row = i / shape->heads, head = i % shape->heads, at = first + row;
             const uint64_t element = ((row_first + at) * shape->heads + head) * positions;

@@ -6,6 +6,7 @@
 
 #include "nn_backward.h"
 #include "nn_dropout.h"
+#include "nn_isa.h"
 #include "nn_scalar.h"
 #include "rng.h"
 
@@ -36,12 +37,14 @@ static float gelu_erf_slope(float x)
     return fmaf(NN_INV_SQRT2PI * x, bell, phi);
 }
 
-/** GELU is x s with s = 1 / (1 + exp(x (A + B x^2))): s + x s (1 - s) (-A - 3 B x^2). */
+/** GELU is x s with s = 1 / (1 + e), e = exp(x (A + B x^2)): s + x s (1 - s) (-A - 3 B x^2). Of the
+ * two ways to 1 - s, one cancels on the right and the other is Inf * 0 on the left. */
 static float gelu_tanh_slope(float x)
 {
     float square = x * x;
-    float s = 1.0f / (1.0f + exp_one(x * fmaf(square, NN_GELU_B, NN_GELU_A)));
-    float bump = x * (s * (1.0f - s));
+    float e = exp_one(x * fmaf(square, NN_GELU_B, NN_GELU_A));
+    float s = 1.0f / (1.0f + e);
+    float bump = x * (s * (x < 0 ? 1.0f - s : e * s));
     return fmaf(-bump, fmaf(square, NN_GELU_B3, NN_GELU_A), s);
 }
 
@@ -103,7 +106,15 @@ void nn_layernorm_backward_reference(float *dx, const float *dy, const float *x,
     }
 }
 
-static void dropout(const nn_mask *mask, float *x, uint64_t first, size_t n)
+void nn__softmax_backward_portable(float *dp, const float *p, size_t n, float factor)
+{
+    float sums[LANES] = {0};
+    for (size_t i = 0; i < n; i++) sums[i % LANES] = fmaf(dp[i], p[i], sums[i % LANES]);
+    const float along = tree(sums);
+    for (size_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - along) * factor;
+}
+
+void nn__dropout_portable(const nn_mask *mask, float *x, uint64_t first, size_t n)
 {
     uint32_t block[4] = {0};
     for (size_t j = 0; j < n; j++) {
@@ -122,5 +133,5 @@ static void dropout(const nn_mask *mask, float *x, uint64_t first, size_t n)
 void nn_dropout_apply_reference(const nn_dropout *self, float *x, uint64_t first, size_t n)
 {
     nn_mask mask;
-    if (nn__dropout_mask(&mask, self)) dropout(&mask, x, first, n);
+    if (nn__dropout_mask(&mask, self)) nn__dropout_portable(&mask, x, first, n);
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "assert.h"
+#include "nn_isa.h"
 
 enum { NUMBERS = 65536 };
 
@@ -21,5 +22,7 @@ int nn__dropout_mask(nn_mask *mask, const nn_dropout *dropout)
 
 void nn_dropout_apply(const nn_dropout *self, float *x, uint64_t first, size_t n)
 {
-    nn_dropout_apply_reference(self, x, first, n);
+    nn_mask mask;
+    FS_ASSERT(first + n <= NN_DROPOUT_ELEMENTS_MAX);
+    if (nn__dropout_mask(&mask, self)) nn__ops()->dropout(&mask, x, first, n);
 }

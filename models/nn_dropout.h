@@ -9,6 +9,8 @@
 
 /** Numbers per Philox block, 16 bits each. */
 enum { NN_DROPOUT_BLOCK = 8 };
+/** Elements of a place: as many as a word can number blocks. */
+static const uint64_t NN_DROPOUT_ELEMENTS_MAX = (uint64_t)NN_DROPOUT_BLOCK << 32;
 
 /** Philox's counter but for its first word, its key, and the two sides of the coin. */
 typedef struct nn_mask {

@@ -57,7 +57,7 @@ void nn__gemm(const nn_product *whole)
         do {
             const size_t left = whole->k - k;
             part.k = left < K_BLOCK ? left : K_BLOCK;
-            part.a = whole->a + row * whole->lda + k;
+            part.a = whole->a + row * whole->lda + k * whole->a_step;
             part.b = whole->b + k * NN_PANEL;
             part.bias = left <= K_BLOCK ? whole->bias : NULL;
             part.onto = whole->onto || k > 0;
@@ -76,6 +76,7 @@ void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, c
                         .bias = bias,
                         .ldc = ldc,
                         .lda = lda,
+                        .a_step = 1,
                         .panel_stride = k * NN_PANEL,
                         .m = m,
                         .n = n,

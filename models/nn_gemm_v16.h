@@ -93,7 +93,7 @@ V16_INLINE void tile(const nn_product *g, size_t row, size_t panel, int rows, in
 {
     tile_row acc[TILE_ROWS];
     const size_t col = panel * NN_PANEL, left = g->n - col;
-    const size_t lda = g->lda, ldc = g->ldc, stride = g->panel_stride;
+    const size_t lda = g->lda, step = g->a_step, ldc = g->ldc, stride = g->panel_stride;
     const float *a = g->a + row * lda;
     const float *b = g->b + panel * stride;
     float *c = g->c + row * ldc + col;
@@ -102,7 +102,7 @@ V16_INLINE void tile(const nn_product *g, size_t row, size_t panel, int rows, in
 #define START(i) acc[i] = g->onto ? row_load(c + (i)*ldc, left, panels) : row_zero(panels)
     UP_TO_12(rows, START);
 #undef START
-    for (size_t k = g->k; k > 0; k--, a++, b += NN_PANEL) {
+    for (size_t k = g->k; k > 0; k--, a += step, b += NN_PANEL) {
 #define RIGHT(j) right.of[j] = v16_load(b + (j)*stride)
         UP_TO_4(panels, RIGHT);
 #undef RIGHT

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "nn_backward.h"
 #include "nn_isa.h"
 #include "nn_kernels.h"
 #include "nn_scalar.h"
@@ -85,7 +86,7 @@ static void gemm(const nn_product *g)
             const float *b = g->b + col / LANES * g->panel_stride + col % LANES;
             float *c = g->c + row * g->ldc + col;
             float sum = g->onto ? *c : 0.0f;
-            for (size_t k = 0; k < g->k; k++) sum = fmaf(a[k], b[k * LANES], sum);
+            for (size_t k = 0; k < g->k; k++) sum = fmaf(a[k * g->a_step], b[k * LANES], sum);
             *c = g->bias != NULL ? sum + g->bias[col] : sum;
         }
     }
@@ -114,4 +115,12 @@ const nn_ops nn__ops_portable = {
     .add = nn_add_reference,
     .softmax = softmax_scaled,
     .layernorm = nn_layernorm_reference,
+    .column_sums = nn_column_sums_reference,
+    .gelu_erf_backward = nn_gelu_erf_backward_reference,
+    .gelu_tanh_backward = nn_gelu_tanh_backward_reference,
+    .relu_backward = nn_relu_backward_reference,
+    .tanh_backward = nn_tanh_backward_reference,
+    .layernorm_backward = nn_layernorm_backward_reference,
+    .softmax_backward = nn__softmax_backward_portable,
+    .dropout = nn__dropout_portable,
 };

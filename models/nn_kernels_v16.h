@@ -36,7 +36,7 @@ V16_INLINE v16 tanh_one(v16 x)
     return v16_copysign(v16_div(e, v16_add(e, v16_set1(2))), x);
 }
 
-V16_INLINE v16 gelu_erf_one(v16 x)
+V16_INLINE v16 phi_one(v16 x, v16 *bell)
 {
     v16 z = v16_min(v16_set1(NN_PHI_MAX), v16_abs(x));
     v16 square = v16_mul(z, z);
@@ -53,7 +53,14 @@ V16_INLINE v16 gelu_erf_one(v16 x)
     p = v16_fma(p, t, v16_set1(NN_PHI_T2));
     p = v16_fma(p, t, v16_set1(NN_PHI_T1));
     v16 tail = v16_mul(v16_mul(p, t), e);
-    return v16_mul(x, v16_if_negative(x, tail, v16_sub(v16_set1(1), tail)));
+    *bell = e;
+    return v16_if_negative(x, tail, v16_sub(v16_set1(1), tail));
+}
+
+V16_INLINE v16 gelu_erf_one(v16 x)
+{
+    v16 bell;
+    return v16_mul(x, phi_one(x, &bell));
 }
 
 V16_INLINE v16 gelu_tanh_one(v16 x)
@@ -117,24 +124,32 @@ static void softmax_all(float *x, size_t n, float factor)
     if (rest > 0) v16_store_n(x + whole, v16_div(v16_load_n(x + whole, rest), sum), rest);
 }
 
-static void layernorm_row(float *out, const float *x, const float *gain, const float *bias,
-                          size_t d, float eps)
+/** A row's mean, and 1 / its standard deviation. */
+V16_INLINE void statistics(const float *x, size_t d, float eps, v16 *mean, v16 *scaling)
 {
     const size_t whole = d / 16 * 16, rest = d - whole;
     v16 sums = v16_set1(0), squares = v16_set1(0);
     for (size_t i = 0; i < whole; i += 16) sums = v16_add(sums, v16_load(x + i));
     if (rest > 0) sums = v16_add(sums, v16_load_n(x + whole, rest));
-    const v16 mean = v16_set1(v16_sum(sums) / (float)d);
+    *mean = v16_set1(v16_sum(sums) / (float)d);
     for (size_t i = 0; i < whole; i += 16) {
-        v16 centred = v16_sub(v16_load(x + i), mean);
+        v16 centred = v16_sub(v16_load(x + i), *mean);
         squares = v16_fma(centred, centred, squares);
     }
     if (rest > 0) {
-        v16 centred = v16_sub(v16_load_n(x + whole, rest), mean);
+        v16 centred = v16_sub(v16_load_n(x + whole, rest), *mean);
         centred = v16_first_n(centred, v16_set1(0), rest);
         squares = v16_fma(centred, centred, squares);
     }
-    const v16 scaling = v16_set1(1.0f / sqrtf(v16_sum(squares) / (float)d + eps));
+    *scaling = v16_set1(1.0f / sqrtf(v16_sum(squares) / (float)d + eps));
+}
+
+static void layernorm_row(float *out, const float *x, const float *gain, const float *bias,
+                          size_t d, float eps)
+{
+    const size_t whole = d / 16 * 16, rest = d - whole;
+    v16 mean, scaling;
+    statistics(x, d, eps, &mean, &scaling);
     for (size_t i = 0; i < whole; i += 16) {
         v16 unit = v16_mul(v16_sub(v16_load(x + i), mean), scaling);
         v16_store(out + i, v16_fma(unit, v16_load(gain + i), v16_load(bias + i)));

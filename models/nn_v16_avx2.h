@@ -97,6 +97,12 @@ V16_INLINE v16 v16_fms(v16 x, v16 y, v16 z)
     return (v16){_mm256_fmsub_ps(x.lo, y.lo, z.lo), _mm256_fmsub_ps(x.hi, y.hi, z.hi)};
 }
 
+/** z - x * y, rounded once. */
+V16_INLINE v16 v16_fnma(v16 x, v16 y, v16 z)
+{
+    return (v16){_mm256_fnmadd_ps(x.lo, y.lo, z.lo), _mm256_fnmadd_ps(x.hi, y.hi, z.hi)};
+}
+
 V16_INLINE v16 v16_min(v16 x, v16 y)
 {
     return (v16){_mm256_min_ps(x.lo, y.lo), _mm256_min_ps(x.hi, y.hi)};
@@ -165,6 +171,71 @@ V16_INLINE float v16_top(v16 x)
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+/** 8 lanes of v16_drop; `below` is threshold - 1. */
+V16_INLINE __m256 v16_drop_half(__m256 x, const uint16_t numbers[8], __m256i below)
+{
+    const __m128i narrow = _mm_loadu_si128((const __m128i *)(const void *)numbers);
+    const __m256i kept = _mm256_cmpgt_epi32(_mm256_cvtepu16_epi32(narrow), below);
+    return _mm256_and_ps(x, _mm256_castsi256_ps(kept));
+}
+
+/** x, and +0 in the lanes whose number is below `threshold`. */
+V16_INLINE v16 v16_drop(v16 x, const uint16_t numbers[16], uint32_t threshold)
+{
+    const __m256i below = _mm256_set1_epi32((int)threshold - 1);
+    return (v16){v16_drop_half(x.lo, numbers, below), v16_drop_half(x.hi, numbers + 8, below)};
+}
+
+/* Integers for Philox, whose words stand in the low halves of lanes of 64 bits. */
+typedef __m256i u64s;
+enum { U64S_LANES = 4 };
+/* Which block a lane works on, so that u64s_store_blocks has them in order. */
+static const uint64_t u64s_order[U64S_LANES] = {0, 2, 1, 3};
+
+V16_INLINE u64s u64s_load(const uint64_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+V16_INLINE u64s u64s_set1(uint64_t x)
+{
+    return _mm256_set1_epi64x((long long)x);
+}
+
+V16_INLINE u64s u64s_add(u64s x, u64s y)
+{
+    return _mm256_add_epi64(x, y);
+}
+
+V16_INLINE u64s u64s_xor(u64s x, u64s y)
+{
+    return _mm256_xor_si256(x, y);
+}
+
+/** The product of the low halves. */
+V16_INLINE u64s u64s_mul(u64s x, u64s y)
+{
+    return _mm256_mul_epu32(x, y);
+}
+
+V16_INLINE u64s u64s_high(u64s x)
+{
+    return _mm256_srli_epi64(x, 32);
+}
+
+/** The low half of x below that of y. */
+V16_INLINE u64s u64s_join(u64s x, u64s y)
+{
+    return _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xaa);
+}
+
+/** Stores the blocks {x, y}, 8 numbers each, in the order of the blocks. */
+V16_INLINE void u64s_store_blocks(uint16_t *p, u64s x, u64s y)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_unpacklo_epi64(x, y));
+    _mm256_storeu_si256((__m256i *)(void *)(p + 16), _mm256_unpackhi_epi64(x, y));
 }
 
 #endif

@@ -80,6 +80,12 @@ V16_INLINE v16 v16_fms(v16 x, v16 y, v16 z)
     return _mm512_fmsub_ps(x, y, z);
 }
 
+/** z - x * y, rounded once. */
+V16_INLINE v16 v16_fnma(v16 x, v16 y, v16 z)
+{
+    return _mm512_fnmadd_ps(x, y, z);
+}
+
 V16_INLINE v16 v16_min(v16 x, v16 y)
 {
     return _mm512_min_ps(x, y);
@@ -128,6 +134,64 @@ V16_INLINE float v16_sum(v16 x)
 V16_INLINE float v16_top(v16 x)
 {
     return _mm512_reduce_max_ps(x);
+}
+
+/** x, and +0 in the lanes whose number is below `threshold`. */
+V16_INLINE v16 v16_drop(v16 x, const uint16_t numbers[16], uint32_t threshold)
+{
+    const __m256i narrow = _mm256_loadu_si256((const __m256i *)(const void *)numbers);
+    const __m512i wide = _mm512_cvtepu16_epi32(narrow);
+    return _mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask(wide, _mm512_set1_epi32((int)threshold)), x);
+}
+
+/* Integers for Philox, whose words stand in the low halves of lanes of 64 bits. */
+typedef __m512i u64s;
+enum { U64S_LANES = 8 };
+/* Which block a lane works on, so that u64s_store_blocks has them in order. */
+static const uint64_t u64s_order[U64S_LANES] = {0, 4, 1, 5, 2, 6, 3, 7};
+
+V16_INLINE u64s u64s_load(const uint64_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+V16_INLINE u64s u64s_set1(uint64_t x)
+{
+    return _mm512_set1_epi64((long long)x);
+}
+
+V16_INLINE u64s u64s_add(u64s x, u64s y)
+{
+    return _mm512_add_epi64(x, y);
+}
+
+V16_INLINE u64s u64s_xor(u64s x, u64s y)
+{
+    return _mm512_xor_si512(x, y);
+}
+
+/** The product of the low halves. */
+V16_INLINE u64s u64s_mul(u64s x, u64s y)
+{
+    return _mm512_mul_epu32(x, y);
+}
+
+V16_INLINE u64s u64s_high(u64s x)
+{
+    return _mm512_srli_epi64(x, 32);
+}
+
+/** The low half of x below that of y. */
+V16_INLINE u64s u64s_join(u64s x, u64s y)
+{
+    return _mm512_mask_shuffle_epi32(x, 0xaaaa, y, _MM_PERM_CCAA);
+}
+
+/** Stores the blocks {x, y}, 8 numbers each, in the order of the blocks. */
+V16_INLINE void u64s_store_blocks(uint16_t *p, u64s x, u64s y)
+{
+    _mm512_storeu_si512(p, _mm512_unpacklo_epi64(x, y));
+    _mm512_storeu_si512(p + 32, _mm512_unpackhi_epi64(x, y));
 }
 
 #endif

@@ -1,0 +1,62 @@
+/** One head of one sequence: what the forward and the backward pass of attention share. Internal.
+ */
+#ifndef NN_HEAD_H
+#define NN_HEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nn_attention.h"
+#include "nn_dropout.h"
+#include "nn_gemm.h"
+
+enum {
+    NN_QUERY_ROWS = 36, /* most of one block of scores */
+    NN_SHARED_ROWS = 6  /* causal rows with a common chain */
+};
+
+typedef struct nn_head {
+    const float *q, *k, *v; /* [len, d_head], row stride `stride` */
+    float *out;             /* [rows wanted, d_head], row stride `out_stride` */
+    size_t stride, out_stride;
+    size_t len, d_head;
+    int causal;
+    float *keys;   /* packed [d_head, len], of the transposed k */
+    float *values; /* packed [len, d_head] */
+    float *scores; /* [NN_QUERY_ROWS, scores_stride] */
+    size_t scores_stride;
+    const nn_mask *mask;     /* NULL: no dropout */
+    uint64_t element;        /* of the mask: of row 0's first probability */
+    uint64_t element_stride; /* from one row to the next */
+} nn_head;
+
+static inline size_t nn__whole_panels(size_t n)
+{
+    return (n + NN_PANEL - 1) / NN_PANEL * NN_PANEL;
+}
+
+/** An odd number of cache lines, so that rows do not compete for the same lines of the cache. */
+static inline size_t nn__scores_stride(size_t len)
+{
+    return (nn__whole_panels(len) / NN_PANEL | 1) * NN_PANEL;
+}
+
+/** Rows that row `row` attends to. */
+static inline size_t nn__seen(const nn_head *h, size_t row)
+{
+    return h->causal ? row + 1 : h->len;
+}
+
+/** 1/sqrt(d_head) */
+float nn__head_scale(const nn_head *h);
+/** Probabilities of query rows [row, row + rows), rows <= NN_QUERY_ROWS, into h->scores, without
+ * dropout. `keys` are packed. */
+void nn__head_probabilities(const nn_head *h, size_t row, size_t rows);
+/** Drops elements of the rows [row, row + rows) of `scores`, if there is a mask. */
+void nn__head_drop(const nn_head *h, float *scores, size_t row, size_t rows);
+/** out := weights times packed rows [len, d_head], each row over what it attends to.
+ *  @param out [rows, d_head], row stride `out_stride`  @param weights [rows, scores_stride] */
+void nn__head_weigh(const nn_head *h, const float *weights, const float *packed, float *out,
+                    size_t out_stride, size_t row, size_t rows);
+
+#endif
