@@ -177,7 +177,7 @@ fs_status tr_objective_step(tr_objective *self, tr_source *source, const tr_weig
     tr_batch batch;
     *sums = (tr_sums){0};
     *tokens = 0;
-    memset(grads, 0, self->layout->floats * sizeof *grads);
+    if (grads != NULL) memset(grads, 0, self->layout->floats * sizeof *grads);
     if (batches > 1) FS_TRY(count_outputs(source, first, batches, &outputs));
     tr_pass pass = {.dropout = self->options.dropout,
                     .attention_dropout = self->options.attention_dropout,

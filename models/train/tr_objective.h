@@ -107,7 +107,7 @@ FS_MUST_CHECK fs_status tr_objective_new(tr_objective **out, const tr_layout *la
                                          const tr_hooks *hooks);
 void tr_objective_destroy(tr_objective **self);
 /** Computes the sums of one step and its gradients.
- * @param grads  [layout->floats], overwritten
+ * @param grads  [layout->floats], overwritten; NULL only with a `run` hook that needs none
  * @param tokens of the step, written
  * Errors: FS_ENOMEM, the source's, the hooks'. */
 FS_MUST_CHECK fs_status tr_objective_step(tr_objective *self, tr_source *source,
