@@ -11,7 +11,7 @@ void fs_meter_start(fs_meter *self, const char *label, const char *unit, double 
                     uint64_t first, uint64_t all)
 {
     uint64_t now = fs_clock_mono_ms();
-    *self = (fs_meter){label, unit, scale, first, all, now, now, isatty(STDERR_FILENO)};
+    *self = (fs_meter){label, unit, scale, first, all, now, now, isatty(STDERR_FILENO), NULL};
 }
 
 void fs_meter_show(fs_meter *self, uint64_t done)
@@ -39,7 +39,8 @@ void fs_meter_line(const fs_meter *self, uint64_t done, double seconds,
     if (self->all > 0 && rate > 0)
         snprintf(left, sizeof left, ", %.0f s left",
                  done < self->all ? (double)(self->all - done) / rate : 0);
-    snprintf(out, FS_METER_LINE_BYTES_MAX, "%.120s%s%.*f%s %s, %.*f/s%s", self->label,
+    snprintf(out, FS_METER_LINE_BYTES_MAX, "%.120s%s%.*f%s %s, %.*f/s%s%s%.80s", self->label,
              self->label[0] == '\0' ? "" : ": ", digits, (double)done / self->scale, of, self->unit,
-             digits, rate / self->scale, left);
+             digits, rate / self->scale, left, self->note == NULL ? "" : ", ",
+             self->note == NULL ? "" : self->note);
 }

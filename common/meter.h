@@ -19,6 +19,7 @@ typedef struct fs_meter {
     uint64_t start_ms;
     uint64_t shown_ms;
     int terminal;
+    const char *note; /* after the numbers; NULL: nothing. Borrowed, may change between lines */
 } fs_meter;
 
 /** @param first  things that were done before, of `all` */

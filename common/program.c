@@ -86,6 +86,7 @@ static fs_status run_command(const char *program, const fs_command *command, int
     fs_arguments arguments;
     void *values = calloc(1, command->values_bytes + 1);
     if (values == NULL) return fs_fail(FS_ENOMEM, "out of memory");
+    if (command->defaults != NULL) memcpy(values, command->defaults, command->values_bytes);
     fs_status status = fs_options_parse(command_options(command), argc, argv, values, &arguments);
     if (status == FS_OK && arguments.help) {
         fs_buf text = {0};

@@ -22,6 +22,8 @@ extern const fs_command cli_verify;
 extern const fs_command cli_eval;
 extern const fs_command cli_tokenize;
 extern const fs_command cli_inspect;
+extern const fs_command cli_train;
+extern const fs_command cli_finetune;
 
 /** Becomes `program`, which lies beside this one, with `argc` arguments. Returns on failure only:
  * FS_ENOENT if it cannot be started. */

@@ -48,3 +48,17 @@ const fs_command cli_inspect = {
     .synopsis = "MODEL",
     .pass = pass_to_model,
 };
+
+const fs_command cli_train = {
+    .name = "train",
+    .summary = "Trains a model from nothing, or further.",
+    .synopsis = "OUT",
+    .pass = pass_to_model,
+};
+
+const fs_command cli_finetune = {
+    .name = "finetune",
+    .summary = "Fine-tunes a model: fully, by LoRA, under faults, self-correcting.",
+    .synopsis = "OUT",
+    .pass = pass_to_model,
+};

@@ -20,16 +20,11 @@ fs_status main_json_print(json_t *root)
 int main(int argc, char **argv)
 {
     static const fs_command *const commands[] = {
-        &main_eval,
-
-        &main_inspect,
-        &main_tokenize,
-        &main_vocab,
-        NULL,
+        &main_train, &main_finetune, &main_eval, &main_inspect, &main_tokenize, &main_vocab, NULL,
     };
     static const fs_program program = {
         "flipsweep-model",
-        "Says what one model is and does.",
+        "Trains one model, and says what it is and does.",
         commands,
     };
     return fs_program_main(&program, argc, argv);

@@ -7,8 +7,10 @@
 #include "program.h"
 
 extern const fs_command main_eval;
+extern const fs_command main_finetune;
 extern const fs_command main_inspect;
 extern const fs_command main_tokenize;
+extern const fs_command main_train;
 extern const fs_command main_vocab;
 
 /** @return a JSON number, null for NaN and the infinities, which JSON does not have. */

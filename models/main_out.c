@@ -1,0 +1,181 @@
+#include "main_out.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "json_file.h"
+
+static fs_status no_memory(void)
+{
+    return fs_fail(FS_ENOMEM, "no memory for a JSON document");
+}
+
+static int ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Removes what a killed process left half written; nobody else is at work here. */
+static void tidy(const char *dir)
+{
+    DIR *entries = opendir(dir);
+    if (entries == NULL) return;
+    for (const struct dirent *e; (e = readdir(entries)) != NULL;) {
+        char path[FS_PATH_BYTES_MAX];
+        if (ends_with(e->d_name, ".tmp") && fs_path_join(path, dir, e->d_name) == FS_OK)
+            (void)unlink(path);
+    }
+    closedir(entries);
+}
+
+static fs_status take_folder(main_out *self)
+{
+    self->made = !fs_file_exists(self->dir);
+    FS_TRY(fs_dir_make(self->dir));
+    self->lock = open(self->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self->lock < 0) return fs_fail(FS_EIO, "%s: %s", self->dir, strerror(errno));
+    if (flock(self->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            return fs_fail(FS_EBUSY, "%s: another process trains into this folder", self->dir);
+        return fs_fail(FS_EIO, "%s: cannot lock: %s", self->dir, strerror(errno));
+    }
+    if (access(self->dir, W_OK) != 0)
+        return fs_fail(FS_EIO, "%s: cannot write there: %s", self->dir, strerror(errno));
+    return FS_OK;
+}
+
+/* "0.001", "linear", "none". The caller frees. */
+static char *word_of(const json_t *value)
+{
+    if (value == NULL || json_is_null(value)) return strdup("none");
+    if (json_is_string(value)) return strdup(json_string_value(value));
+    return json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+}
+
+static fs_status refuse(const main_out *self, const char *key, const json_t *before,
+                        const json_t *now)
+{
+    char *old = word_of(before), *new = word_of(now);
+    fs_status status =
+        old == NULL || new == NULL
+            ? no_memory()
+            : fs_fail(FS_EREFUSED,
+                      "%s: was made with other options: %s was %.80s, now it is %.80s; give the "
+                      "same ones to go on, or another folder",
+                      self->dir, key, old, new);
+    free(old);
+    free(new);
+    return status;
+}
+
+static fs_status compare(const main_out *self, json_t *before)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(self->options, key, value)
+    {
+        const json_t *other = json_object_get(before, key);
+        if (other == NULL || !json_equal(value, other)) return refuse(self, key, other, value);
+    }
+    json_object_foreach(before, key, value)
+    {
+        if (json_object_get(self->options, key) == NULL) return refuse(self, key, value, NULL);
+    }
+    return FS_OK;
+}
+
+static fs_status read_record(main_out *self)
+{
+    json_t *root;
+    FS_TRY(fs_json_file_read(&root, self->record, FS_JSON_BYTES_MAX));
+    json_t *before = json_object_get(root, "options"), *result = json_object_get(root, "result");
+    fs_status status =
+        json_is_object(before)
+            ? compare(self, before)
+            : fs_fail(FS_ECORRUPT, "%s: not the record of a training run", self->record);
+    if (status == FS_OK && json_is_object(result)) self->result = json_incref(result);
+    json_decref(root);
+    return status;
+}
+
+fs_status main_out_open(main_out *self, const char *dir, json_t *options)
+{
+    *self = (main_out){.dir = dir, .lock = -1, .options = options};
+    if (options == NULL) return no_memory();
+    FS_TRY(fs_path_join(self->record, dir, "training.json"));
+    FS_TRY(take_folder(self));
+    self->known = fs_file_exists(self->record);
+    if (self->known) FS_TRY(read_record(self));
+    char path[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_path_join(path, dir, "config.json"));
+    if (!self->known && fs_file_exists(path)) {
+        return fs_fail(FS_EREFUSED, "%s: holds a model already; give another folder", dir);
+    }
+    tidy(dir);
+    return FS_OK;
+}
+
+static fs_status write_record(const main_out *self, const char *state)
+{
+    json_t *root = json_pack("{s:s, s:O}", "state", state, "options", self->options);
+    if (root != NULL && self->result != NULL &&
+        json_object_set(root, "result", self->result) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
+    char *text = root == NULL
+                     ? NULL
+                     : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    json_decref(root);
+    if (text == NULL) return no_memory();
+    const size_t size = strlen(text);
+    text[size] = '\n'; /* in place of the NUL, which is not written */
+    fs_status status = fs_file_write_atomic(self->record, text, size + 1);
+    free(text);
+    return status;
+}
+
+fs_status main_out_begin(main_out *self)
+{
+    return self->known ? FS_OK : write_record(self, "running");
+}
+
+fs_status main_out_complete(main_out *self, json_t *result)
+{
+    char path[FS_PATH_BYTES_MAX];
+    if (result == NULL) return no_memory();
+    self->result = result;
+    FS_TRY(write_record(self, "complete"));
+    FS_TRY(fs_path_join(path, self->dir, "checkpoint"));
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fs_fail(FS_EIO, "%s: cannot remove: %s", path, strerror(errno));
+    return FS_OK;
+}
+
+void main_out_close(main_out *self)
+{
+    json_decref(self->options);
+    json_decref(self->result);
+    self->options = self->result = NULL;
+    if (self->lock < 0) return;
+    if (self->made) (void)rmdir(self->dir); /* only an empty one goes */
+    close(self->lock);
+    self->lock = -1;
+}
+
+fs_status main_out_fingerprint(const main_out *self, fs_hash *out)
+{
+    char *text = json_dumps(self->options, JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    if (text == NULL) return no_memory();
+    fs_hash_bytes(out, text, strlen(text));
+    free(text);
+    return FS_OK;
+}
