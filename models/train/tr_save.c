@@ -156,7 +156,9 @@ json_t *tr_save_config(const tr_layout *layout, const tr_save_options *options)
 
 static fs_status write_json(json_t *root, const char *path)
 {
-    char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS);
+    char *text = root == NULL
+                     ? NULL
+                     : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
     json_decref(root);
     if (text == NULL) return no_memory();
     const size_t size = strlen(text);
