@@ -3,8 +3,9 @@
  * At rate r each value of a site is hit with probability r, one uniform bit of its 32 flipped: the
  * rule of fault.h, drawn by geometric skipping on counter-based random numbers. Every site has its
  * own key, and what a step hits is a function of (key, step); of activations, of (key, step, stage,
- * layer, row of the step, column), so that neither packing nor threads change it. Thread rule: one
- * thread at a time; activations are hit by the pool's threads.
+ * layer, row, column), a row being counted from the first of its run's within the step. Thread
+ * rule: one thread at a time; activations are hit by the pool's threads, whose number changes
+ * nothing.
  *
  * Where in a step: activations as soon as they are computed, and what is computed from them sees
  * the fault; gradients when all runs are summed up, before their norm is taken; m, v and parameters
