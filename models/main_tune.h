@@ -14,14 +14,64 @@
 /** Values of the options. Zeroed: none given. */
 typedef struct main_tune {
     uint32_t lora; /* rank; 0: full fine-tuning */
+    double lora_alpha;
+    const char *lora_on, *lora_full;
+    int self_correction;
+    double fault_rate, lambda;
+    const char *faults_on, *task_on, *divergence;
+    double clamp;
+    int average, drop_hit;
+    uint64_t faults_after;
+    double faults_below;
+    const char *inject;
+    double inject_rate;
 } main_tune;
 
-/* The rows of an option table; `at(field)` is the offset of a field of main_tune. */
-#define MAIN_TUNE_OPTIONS(at)                                                                      \
+/* X(at, name, argument, kind, field, help, least, most): an option, and its field of main_tune,
+ * whose offset is at(field). Divided by commas. */
+#define MAIN_TUNE_MAP(X, at)                                                                       \
+    X(at, "lora", "RANK", U32, lora,                                                               \
+      "train adapters of this rank, merged on save (default: all weights)", 1, 4096),              \
+        X(at, "lora-alpha", "A", REAL, lora_alpha,                                                 \
+          "adapters count A / RANK (default: twice the rank)", 1e-6, 1e6),                         \
+        X(at, "lora-on", "COMPONENTS", TEXT, lora_on,                                              \
+          "linear layers with adapters, by commas (default: attention,mlp)", 0, 0),                \
+        X(at, "lora-full", "COMPONENTS", TEXT, lora_full,                                          \
+          "train these themselves beside the adapters, as a new head needs (default: none)", 0,    \
+          0),                                                                                      \
+        X(at, "self-correction", NULL, FLAG, self_correction,                                      \
+          "learn to answer the same with flipped weights, under exponent protection", 0, 0),       \
+        X(at, "fault-rate", "R", REAL, fault_rate,                                                 \
+          "share of parameters flipped in the faulty branch (default: 0.01)", 1e-12, 1),           \
+        X(at, "faults-on", "COMPONENTS", TEXT, faults_on,                                          \
+          "parameters that may be flipped there, by commas (default: all)", 0, 0),                 \
+        X(at, "lambda", "L", REAL, lambda,                                                         \
+          "weight of the divergence between both branches (default: 0.1)", 1e-12, 1e6),            \
+        X(at, "divergence", "l2|kl|none", CHOICE, divergence,                                      \
+          "l2 of the logits, or KL with the clean side held constant (default: l2)", 0, 0),        \
+        X(at, "task-on", "clean|faulty", CHOICE, task_on,                                          \
+          "branch whose answers are compared with the labels (default: clean)", 0, 0),             \
+        X(at, "average", NULL, FLAG, average, "the task's loss is the mean of both branches'", 0,  \
+          0),                                                                                      \
+        X(at, "faulty-gradient-clamp", "C", REAL, clamp,                                           \
+          "cut each element of the faulty branch's gradient to +-C (default: not)", 1e-12, 1e6),   \
+        X(at, "drop-hit", NULL, FLAG, drop_hit,                                                    \
+          "flipped words take no gradient from the faulty branch", 0, 0),                          \
+        X(at, "faults-after", "STEPS", U64, faults_after,                                          \
+          "plain steps before the first faulty one (default: 0)", 0, 0),                           \
+        X(at, "faults-below", "LOSS", REAL, faults_below,                                          \
+          "no faults until a running mean of the loss was below (default: at once)", 1e-12, 1e6),  \
+        X(at, "inject", "SITES", TEXT, inject,                                                     \
+          "flips while tuning: gradients, parameters, activations, optimizer, by commas", 0, 0),   \
+        X(at, "inject-rate", "R", REAL, inject_rate,                                               \
+          "share of values flipped there in each step (default: 0.001)", 1e-12, 1)
+
+/* The rows of an option table. */
+#define MAIN_TUNE_ROW(at, name, argument, kind, field, help, least, most)                          \
     {                                                                                              \
-        "lora", 0, "RANK", FS_OPTION_U32, at(lora),                                                \
-            "train adapters of this rank (default: all weights)", 1, 4096                          \
+        name, 0, argument, FS_OPTION_##kind, at(field), help, least, most                          \
     }
+#define MAIN_TUNE_OPTIONS(at) MAIN_TUNE_MAP(MAIN_TUNE_ROW, at)
 
 typedef struct main_tuning main_tuning;
 
