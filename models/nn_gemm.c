@@ -92,6 +92,7 @@ void nn_gemm_onto(float *c, size_t ldc, const float *a, size_t lda, const float 
                         .b = b,
                         .ldc = ldc,
                         .lda = lda,
+                        .a_step = 1,
                         .panel_stride = k * NN_PANEL,
                         .m = m,
                         .n = n,
