@@ -83,9 +83,9 @@ static int is_choice(const char *choices, const char *text)
 static fs_status check_range(const fs_option *option, const char *text, double value)
 {
     if (value < option->least)
-        return fs_fail(FS_EUSAGE, "--%s: %s is below %g", option->name, text, option->least);
+        return fs_fail(FS_EUSAGE, "--%s: %s is below %.10g", option->name, text, option->least);
     if (option->most > 0 && value > option->most)
-        return fs_fail(FS_EUSAGE, "--%s: %s is above %g", option->name, text, option->most);
+        return fs_fail(FS_EUSAGE, "--%s: %s is above %.10g", option->name, text, option->most);
     return FS_OK;
 }
 

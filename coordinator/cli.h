@@ -24,6 +24,7 @@ extern const fs_command cli_tokenize;
 extern const fs_command cli_inspect;
 extern const fs_command cli_train;
 extern const fs_command cli_finetune;
+extern const fs_command cli_vocab;
 
 /** Becomes `program`, which lies beside this one, with `argc` arguments. Returns on failure only:
  * FS_ENOENT if it cannot be started. */

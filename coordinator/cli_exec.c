@@ -62,3 +62,10 @@ const fs_command cli_finetune = {
     .synopsis = "OUT",
     .pass = pass_to_model,
 };
+
+const fs_command cli_vocab = {
+    .name = "vocab",
+    .summary = "Makes a vocabulary from text.",
+    .synopsis = "OUT",
+    .pass = pass_to_model,
+};

@@ -75,12 +75,22 @@ static void bad_forms_are_refused(void **state)
     assert_true(fs_utf8_valid("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", 15));
 }
 
+static void the_first_bad_line_is_found(void **state)
+{
+    assert_int_equal(fs_utf8_bad_line("", 0), 0);
+    assert_int_equal(fs_utf8_bad_line("a\n\xc3\xbc\n\n", 6), 0);
+    assert_int_equal(fs_utf8_bad_line("\xff\n\xff", 3), 1);
+    assert_int_equal(fs_utf8_bad_line("a\n\n\xc3\n", 5), 3); /* cut short by the line's end */
+    assert_int_equal(fs_utf8_bad_line("a\nb\0\nc", 6), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_is_read),
         cmocka_unit_test(only_encodings_are_read),
         cmocka_unit_test(bad_forms_are_refused),
+        cmocka_unit_test(the_first_bad_line_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
