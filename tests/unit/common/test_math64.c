@@ -45,12 +45,31 @@ static void test_exp_agrees_with_libm(void **state)
     assert_true(isfinite(fs_exp64(709.782)) && fabs(fs_exp64(709.782) / exp(709.782) - 1) < 1e-15);
 }
 
+static void test_cos_turns_agrees_with_libm(void **state)
+{
+    fs_rng rng;
+    fs_rng_init(&rng, 14, 0);
+    for (int i = 0; i < 200000; i++) {
+        const double x = fs_rng_unit(&rng), turn = 2 * acos(-1);
+        const double whole = (double)fs_rng_below(&rng, 1000000) - 500000;
+        assert_true(fabs(fs_cos_turns64(x) - cos(turn * x)) < 1e-15);
+        /* Whole turns change nothing but the rounding of the sum. */
+        assert_true(fs_cos_turns64(x + whole) == fs_cos_turns64((x + whole) - whole));
+        assert_true(fs_cos_turns64(-x) == fs_cos_turns64(x));
+    }
+    assert_true(fs_cos_turns64(0) == 1 && fs_cos_turns64(0.5) == -1 && fs_cos_turns64(7) == 1);
+    assert_true(fs_cos_turns64(0.25) == 0 && fs_cos_turns64(-0.75) == 0);
+    assert_true(fabs(fs_cos_turns64(1.0 / 6) - 0.5) < 2e-16);
+    assert_true(isnan(fs_cos_turns64(NAN)) && isnan(fs_cos_turns64(INFINITY)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_agrees_with_libm),
         cmocka_unit_test(test_log1p_agrees_with_libm),
         cmocka_unit_test(test_exp_agrees_with_libm),
+        cmocka_unit_test(test_cos_turns_agrees_with_libm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
