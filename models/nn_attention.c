@@ -106,6 +106,7 @@ static void one_head(const nn_head *h, nn_rows rows)
 {
     const size_t first = rows == NN_ROWS_LAST ? h->len - 1 : 0;
     const size_t end = rows == NN_ROWS_FIRST ? 1 : h->len;
+    FS_ASSERT(first < end);
     nn__ops()->pack_transposed(h->keys, h->k, h->stride, h->d_head, h->len);
     nn__pack(h->values, h->v, h->stride, h->len, h->d_head);
     const size_t blocks = (end - first + NN_QUERY_ROWS - 1) / NN_QUERY_ROWS;
@@ -117,6 +118,24 @@ static void one_head(const nn_head *h, nn_rows rows)
         nn__head_drop(h, h->scores, row, count);
         nn__head_weigh(h, h->scores, h->values, out, h->out_stride, row, count);
     }
+}
+
+int nn__head_mask(nn_mask *mask, const uint32_t *off, uint32_t n_seq,
+                  const nn_attention_shape *shape, const nn_dropout *dropout, uint64_t row_first,
+                  uint32_t positions)
+{
+    const int drops = nn__dropout_mask(mask, dropout);
+    for (uint32_t s = 0; s < n_seq; s++) {
+        FS_ASSERT(off[s] < off[s + 1]);
+        FS_ASSERT(!drops || off[s + 1] - off[s] <= positions);
+    }
+    if (drops && n_seq > 0) {
+        const uint64_t row_elements = (uint64_t)shape->heads * positions;
+        FS_ASSERT(shape->rows == NN_ROWS_ALL);
+        FS_ASSERT(row_elements > 0);
+        FS_ASSERT(row_first + off[n_seq] <= NN_DROPOUT_ELEMENTS_MAX / row_elements);
+    }
+    return drops;
 }
 
 void nn_attention(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
@@ -131,10 +150,8 @@ void nn_attention_dropped(float *out, const float *qkv, const uint32_t *off, uin
 {
     const size_t d = (size_t)shape->heads * shape->d_head;
     nn_mask mask;
-    const int drops = nn__dropout_mask(&mask, dropout);
-    FS_ASSERT(!drops || shape->rows == NN_ROWS_ALL);
+    const int drops = nn__head_mask(&mask, off, n_seq, shape, dropout, row_first, positions);
     for (uint32_t s = 0; s < n_seq; s++) {
-        FS_ASSERT(off[s] < off[s + 1] && (!drops || off[s + 1] - off[s] <= positions));
         /* A causal first row sees itself only: the sequence is one row long to it. */
         const int alone = shape->causal && shape->rows == NN_ROWS_FIRST;
         nn_head h = {.stride = 3 * d,

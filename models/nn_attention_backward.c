@@ -109,6 +109,7 @@ static void block_backward(const head_back *b, size_t row, size_t rows)
 static void head_backward(const head_back *b)
 {
     const nn_head *h = &b->h;
+    FS_ASSERT(h->len > 0);
     nn__ops()->pack_transposed(h->keys, h->k, h->stride, h->d_head, h->len);
     nn__ops()->pack_transposed(h->values, h->v, h->stride, h->d_head, h->len);
     nn__pack(b->key_rows, h->k, h->stride, h->len, h->d_head);
@@ -142,10 +143,9 @@ void nn_attention_backward(float *dqkv, const float *dout, const float *qkv, con
 {
     const size_t d = (size_t)shape->heads * shape->d_head;
     nn_mask mask;
-    const int drops = nn__dropout_mask(&mask, dropout);
+    const int drops = nn__head_mask(&mask, off, n_seq, shape, dropout, row_first, positions);
     FS_ASSERT(shape->rows == NN_ROWS_ALL);
     for (uint32_t s = 0; s < n_seq; s++) {
-        FS_ASSERT(off[s] < off[s + 1] && (!drops || off[s + 1] - off[s] <= positions));
         head_back b = {.h = {.stride = 3 * d,
                              .len = off[s + 1] - off[s],
                              .d_head = shape->d_head,

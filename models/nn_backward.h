@@ -11,7 +11,8 @@
 #include "nn_attention.h"
 
 /** C += A^T B, a chain of fused multiply-adds over k = 0..K-1 onto the value that is there: the
- * weight gradient of a linear layer, A its input rows and B its output gradients.
+ * weight gradient of a linear layer, A its input rows and B its output gradients. So neither
+ * cutting the rows into several calls nor C into blocks changes a bit. Takes 150 KiB of stack.
  *  @param c [m, n], row stride ldc  @param a [k, m], stride lda  @param b [k, n], stride ldb */
 void nn_gemm_tn(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
                 size_t m, size_t n, size_t k);
@@ -50,9 +51,9 @@ void nn_dropout_apply(const nn_dropout *self, float *x, uint64_t first, size_t n
 
 /** nn_attention for NN_ROWS_ALL, with dropout of the probabilities. Without dropout, NULL or of
  * probability 0, its bits are nn_attention's. Probability (row, head, attended row j of the
- * sequence) is element
- * ((row_first + row) * heads + head) * positions + j.
- *  @param positions upper bound of sequence lengths; row_first: number of the batch's first row */
+ * sequence) is element ((row_first + row) * heads + head) * positions + j.
+ *  @param off       [n_seq + 1], into the rows of out and qkv; off[0] may be any
+ *  @param positions upper bound of sequence lengths; row_first: number of the batch's row 0 */
 void nn_attention_dropped(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
                           const nn_attention_shape *shape, const nn_dropout *dropout,
                           uint64_t row_first, uint32_t positions, float *scratch);

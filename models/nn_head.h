@@ -47,6 +47,10 @@ static inline size_t nn__seen(const nn_head *h, size_t row)
     return h->causal ? row + 1 : h->len;
 }
 
+/** Asserts what a batch must be. @return whether there is dropout, then with its mask. */
+int nn__head_mask(nn_mask *mask, const uint32_t *off, uint32_t n_seq,
+                  const nn_attention_shape *shape, const nn_dropout *dropout, uint64_t row_first,
+                  uint32_t positions);
 /** 1/sqrt(d_head) */
 float nn__head_scale(const nn_head *h);
 /** Probabilities of query rows [row, row + rows), rows <= NN_QUERY_ROWS, into h->scores, without

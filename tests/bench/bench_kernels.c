@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "nn_attention.h"
+#include "nn_backward.h"
 #include "nn_cpu.h"
 #include "nn_gemm.h"
 #include "nn_kernels.h"
@@ -56,8 +57,10 @@ typedef struct work {
     float *a, *b, *c, *weights;
     size_t m, n, k;
     void (*kernel)(float *x, size_t n);
+    void (*backward)(float *dy, const float *x, size_t n);
     float (*scalar)(float x);
     const nn_attention_shape *shape;
+    float probability;
     float *scratch;
 } work;
 
@@ -90,6 +93,65 @@ static void run_openblas(const work *w)
                 (int)w->k, w->weights, (int)w->k, 0, w->c, (int)w->n);
 }
 
+static void run_gemm_tn(const work *w)
+{
+    nn_gemm_tn(w->c, w->n, w->a, w->m, w->b, w->n, w->m, w->n, w->k);
+}
+
+static void run_openblas_tn(const work *w)
+{
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)w->m, (int)w->n, (int)w->k, 1, w->a,
+                (int)w->m, w->b, (int)w->n, 1, w->c, (int)w->n);
+}
+
+static void product_header(void)
+{
+    printf("%5s %5s %5s %10s %10s %10s %10s %14s\n", "m", "k", "n", "openblas", "portable", "avx2",
+           "avx512", "best/openblas");
+}
+
+/** One line: a product by OpenBLAS and by every kernel. */
+static void bench_product(work *w, void (*openblas)(const work *), void (*ours)(const work *))
+{
+    const double giga = 2e-9 * (double)(w->m * w->n * w->k);
+    w->run = openblas;
+    const double blas = giga / seconds_of(w);
+    double best = 0;
+    printf("%5zu %5zu %5zu %10.1f", w->m, w->k, w->n, blas);
+    for (int i = 0; i < KERNELS; i++) {
+        /* The portable loop is far too slow for the large ones. */
+        if (nn_kernel_choose(kernels[i]) != FS_OK || (i == 0 && giga > 0.05)) {
+            printf(" %10s", "-");
+            continue;
+        }
+        w->run = ours;
+        const double speed = giga / seconds_of(w);
+        best = fmax(best, speed);
+        printf(" %10.1f", speed);
+        fflush(stdout);
+    }
+    printf(" %14.2f\n", best / blas);
+}
+
+static void bench_gemm_tn(void)
+{
+    static const size_t shapes[][3] = {{256, 256, 500},   {256, 1024, 1000}, {1024, 256, 1000},
+                                       {768, 768, 1000},  {768, 768, 4096},  {8192, 256, 1000},
+                                       {3072, 768, 1000}, {256, 64, 30}};
+    puts("\nGFLOP/s of C[m, n] += A[k, m]^T B[k, n], a weight's gradient");
+    product_header();
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        work w = {.m = shapes[s][0], .n = shapes[s][1], .k = shapes[s][2]};
+        w.a = random_floats(w.k * w.m);
+        w.b = random_floats(w.k * w.n);
+        w.c = random_floats(w.m * w.n);
+        bench_product(&w, run_openblas_tn, run_gemm_tn);
+        free(w.a);
+        free(w.b);
+        free(w.c);
+    }
+}
+
 static void bench_gemm(void)
 {
     static const size_t rows[] = {1, 6, 25, 128, 512};
@@ -97,8 +159,7 @@ static void bench_gemm(void)
         {256, 256}, {256, 1024}, {768, 768}, {768, 3072}, {3072, 768}};
     printf("GFLOP/s of C[m, n] = A[m, k] W[n, k]^T, one thread; OpenBLAS core %s\n",
            openblas_get_corename());
-    printf("%5s %5s %5s %10s %10s %10s %10s %14s\n", "m", "k", "n", "openblas", "portable", "avx2",
-           "avx512", "best/openblas");
+    product_header();
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         work w = {.k = shapes[s][0], .n = shapes[s][1]};
         w.a = random_floats(ROWS_MAX * w.k);
@@ -108,24 +169,7 @@ static void bench_gemm(void)
         nn_pack(w.b, w.weights, w.k, w.n, 1);
         for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
             w.m = rows[r];
-            const double giga = 2e-9 * (double)(w.m * w.n * w.k);
-            w.run = run_openblas;
-            const double blas = giga / seconds_of(&w);
-            double best = 0;
-            printf("%5zu %5zu %5zu %10.1f", w.m, w.k, w.n, blas);
-            for (int i = 0; i < KERNELS; i++) {
-                /* The portable loop is far too slow for the large ones. */
-                if (nn_kernel_choose(kernels[i]) != FS_OK || (i == 0 && giga > 0.05)) {
-                    printf(" %10s", "-");
-                    continue;
-                }
-                w.run = run_gemm;
-                const double speed = giga / seconds_of(&w);
-                best = fmax(best, speed);
-                printf(" %10.1f", speed);
-                fflush(stdout);
-            }
-            printf(" %14.2f\n", best / blas);
+            bench_product(&w, run_openblas, run_gemm);
         }
         free(w.a);
         free(w.weights);
@@ -196,6 +240,67 @@ static void bench_elementwise(void)
     free(w.c);
 }
 
+static void run_backward(const work *w)
+{
+    memcpy(w->c, w->b, w->n * sizeof *w->c);
+    w->backward(w->c, w->a, w->n);
+}
+
+enum { ROW = 256 }; /* ELEMENTS as rows of it */
+
+static void layernorm_rows(float *dy, const float *x, size_t n)
+{
+    static float dgain[ROW], dbias[ROW];
+    nn_layernorm_backward(dy, dy, x, x, dgain, dbias, n / ROW, ROW, 1e-5f);
+}
+
+static void column_sums(float *dy, const float *x, size_t n)
+{
+    nn_column_sums(dy, x, ROW, n / ROW, ROW);
+}
+
+static void dropout(float *dy, const float *x, size_t n)
+{
+    const nn_dropout mask = {1, 2, 3, 0.1f};
+    nn_dropout_apply(&mask, dy, 0, n);
+}
+
+static void bench_backward(void)
+{
+    static const struct {
+        const char *name;
+        void (*backward)(float *dy, const float *x, size_t n);
+    } functions[] = {
+        {"gelu_erf", nn_gelu_erf_backward},
+        {"gelu_tanh", nn_gelu_tanh_backward},
+        {"relu", nn_relu_backward},
+        {"tanh", nn_tanh_backward},
+        {"layernorm", layernorm_rows},
+        {"columns", column_sums},
+        {"dropout", dropout},
+    };
+    work w = {.a = random_floats(ELEMENTS), .c = random_floats(ELEMENTS), .n = ELEMENTS};
+    w.b = random_floats(ELEMENTS);
+    w.run = run_backward;
+    printf("\nns per element of the gradient\n%10s %10s %10s %10s\n", "", "portable", "avx2",
+           "avx512");
+    for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++) {
+        printf("%10s", functions[f].name);
+        w.backward = functions[f].backward;
+        for (int i = 0; i < KERNELS; i++) {
+            if (nn_kernel_choose(kernels[i]) != FS_OK) {
+                printf(" %10s", "-");
+            } else {
+                printf(" %10.2f", 1e9 * seconds_of(&w) / ELEMENTS);
+            }
+        }
+        putchar('\n');
+    }
+    free(w.a);
+    free(w.b);
+    free(w.c);
+}
+
 static void run_attention(const work *w)
 {
     const uint32_t off[] = {0, (uint32_t)w->m};
@@ -235,6 +340,59 @@ static void bench_attention(void)
         }
         putchar('\n');
         free(w.a);
+        free(w.c);
+        free(w.scratch);
+    }
+}
+
+static void run_attention_backward(const work *w)
+{
+    const uint32_t off[] = {0, (uint32_t)w->m};
+    const nn_dropout mask = {1, 2, 3, w->probability};
+    nn_attention_backward(w->c, w->b, w->a, off, 1, w->shape, &mask, 0, off[1], w->scratch);
+}
+
+/** With the scores computed again there are five products where the forward pass has two. */
+static void bench_attention_backward(void)
+{
+    static const struct {
+        uint32_t len;
+        nn_attention_shape shape;
+        float probability;
+    } cases[] = {
+        {25, {4, 64, 0, NN_ROWS_ALL}, 0},     {25, {4, 64, 0, NN_ROWS_ALL}, 0.1f},
+        {25, {4, 64, 1, NN_ROWS_ALL}, 0},     {128, {4, 64, 0, NN_ROWS_ALL}, 0.1f},
+        {128, {4, 64, 1, NN_ROWS_ALL}, 0.1f}, {1024, {12, 64, 1, NN_ROWS_ALL}, 0},
+    };
+    puts("\ngradient of attention of one sequence, us (and GFLOP/s of its products)");
+    printf("%6s %6s %6s %7s %7s %16s %16s\n", "tokens", "heads", "d_head", "causal", "dropout",
+           "avx2", "avx512");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const nn_attention_shape *shape = &cases[i].shape;
+        const size_t len = cases[i].len, d = (size_t)shape->heads * shape->d_head;
+        const double pairs =
+            shape->causal ? (double)len * (double)(len + 1) / 2 : (double)len * (double)len;
+        work w = {.run = run_attention_backward,
+                  .m = len,
+                  .shape = shape,
+                  .probability = cases[i].probability,
+                  .a = random_floats(3 * d * len)};
+        w.b = random_floats(d * len);
+        w.c = random_floats(3 * d * len);
+        w.scratch = random_floats(nn_attention_backward_scratch(shape, cases[i].len));
+        printf("%6zu %6u %6u %7d %7.1f", len, shape->heads, shape->d_head, shape->causal,
+               (double)cases[i].probability);
+        for (int kernel = 1; kernel < KERNELS; kernel++) {
+            if (nn_kernel_choose(kernels[kernel]) != FS_OK) {
+                printf(" %16s", "-");
+                continue;
+            }
+            const double seconds = seconds_of(&w);
+            printf(" %8.1f (%5.1f)", 1e6 * seconds, 10e-9 * pairs * (double)d / seconds);
+        }
+        putchar('\n');
+        free(w.a);
+        free(w.b);
         free(w.c);
         free(w.scratch);
     }
@@ -293,8 +451,11 @@ int main(void)
 {
     openblas_set_num_threads(1);
     bench_gemm();
+    bench_gemm_tn();
     bench_elementwise();
+    bench_backward();
     bench_attention();
+    bench_attention_backward();
     show_invariance();
     return 0;
 }
