@@ -5,6 +5,7 @@
 
 #include "assert.h"
 #include "file.h"
+#include "format.h"
 #include "json_file.h"
 #include "limits.h"
 #include "shard_index.h"
@@ -374,25 +375,14 @@ const char *fs_safetensors_path(const fs_safetensors *self, const fs_tensor_view
     return ((const entry *)(const void *)tensor)->part->path;
 }
 
-/* binary16 widened bit by bit: subnormals become normal, NaN keeps its payload and its kind. */
-static uint32_t widen_f16(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u;
-    uint32_t mantissa = half & 0x3ffu;
-    if (exponent == 31) return sign | 0x7f800000u | mantissa << 13;
-    if (exponent > 0) return sign | (exponent + 112) << 23 | mantissa << 13;
-    if (mantissa == 0) return sign;
-    /* mantissa x 2^-24: its highest bit becomes the implicit one. */
-    unsigned top = 31u - (unsigned)__builtin_clz(mantissa);
-    return sign | (top + 103) << 23 | (mantissa << (23 - top) & 0x7fffffu);
-}
-
 void fs_tensor_to_f32(float *out, const fs_tensor_view *tensor, uint64_t first, uint64_t count)
 {
     const unsigned value_bytes = tensor->dtype == FS_F32 ? 4 : 2;
     FS_ASSERT(tensor->dtype == FS_F32 || tensor->dtype == FS_F16 || tensor->dtype == FS_BF16);
     FS_ASSERT(first <= tensor->bytes / value_bytes && count <= tensor->bytes / value_bytes - first);
     const uint8_t *data = tensor->data + first * value_bytes;
+    const fs_format *format =
+        fs_format_of(tensor->dtype == FS_F16 ? FS_FORMAT_FP16 : FS_FORMAT_BF16);
     if (tensor->dtype == FS_F32) {
         if (count > 0) memcpy(out, data, count * 4);
         return;
@@ -400,7 +390,7 @@ void fs_tensor_to_f32(float *out, const fs_tensor_view *tensor, uint64_t first, 
     for (uint64_t i = 0; i < count; i++) {
         uint16_t stored;
         memcpy(&stored, data + 2 * i, 2);
-        uint32_t bits = tensor->dtype == FS_F16 ? widen_f16(stored) : (uint32_t)stored << 16;
+        uint32_t bits = fs_format_widen(format, stored);
         memcpy(out + i, &bits, 4);
     }
 }
