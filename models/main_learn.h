@@ -54,7 +54,7 @@ extern const main_learn main_learn_train_defaults, main_learn_tune_defaults;
      "tokens of a sequence of running text (default: the model's "                                \
      "positions)", 3, FS_POSITIONS_MAX},                                                          \
     {"rate", 0, "X", FS_OPTION_REAL, MAIN_LEARN_AT(rate),                                         \
-     "learning rate after the warm-up (default: train 5e-4, finetune 5e-5)", 1e-30, 1e6},         \
+     "learning rate after the warm-up (default: train 5e-4, finetune 5e-5)", 1e-30, 1e38},         \
     {"schedule", 0, "constant|linear|cosine", FS_OPTION_CHOICE, MAIN_LEARN_AT(schedule),          \
      "how the rate falls to 0 (default: linear)", 0, 0},                                          \
     {"warmup", 0, "X", FS_OPTION_REAL, MAIN_LEARN_AT(warmup),                                     \
