@@ -248,7 +248,8 @@ static fs_status finish(learner *self)
                                      .base = self->base,
                                      .dropout = o->dropout,
                                      .attention_dropout = o->attention_dropout,
-                                     .range = TR_INIT_RANGE};
+                                     .range = TR_INIT_RANGE,
+                                     .end_token = tok_special_id(self->tokeniser, TOK_SPECIAL_END)};
     FS_TRY(check_finite(self));
     FS_TRY(tr_save(self->layout, tr_weights_values(self->weights), self->out.dir, &options));
     FS_TRY(main_out_complete(&self->out, result_json(self)));

@@ -116,21 +116,29 @@ static int set_labels(json_t *root, uint32_t labels)
     return failed | json_object_set_new(root, "label2id", ids);
 }
 
-static int set_head(json_t *root, const tr_layout *layout)
+/* Without these transformers takes GPT-2's own 50256. It classifies by the last token before
+ * padding begins, so what pads must not occur in a text: pieces of text have the low ids. */
+static int set_end(json_t *root, int32_t end_token, int classifies)
+{
+    static const char *const keys[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    int failed = 0;
+    for (size_t i = 0; i < (classifies ? 3 : 2) && end_token >= 0; i++)
+        if (!json_is_integer(json_object_get(root, keys[i])))
+            failed |= json_object_set_new(root, keys[i], json_integer(end_token));
+    return failed;
+}
+
+static int set_head(json_t *root, const tr_layout *layout, int32_t end_token)
 {
     const fs_config *c = &layout->geometry->config;
     static const char *const of_classes[] = {"num_labels", "id2label", "label2id", "problem_type"};
-    if (layout->head == TR_HEAD_CLASSIFY) {
-        /* GPT-2 classifies by a sequence's last token and finds it by what pads the others. */
-        const int padded =
-            c->kind == FS_MODEL_GPT2 && json_object_get(root, "pad_token_id") == NULL;
-        return set_labels(root, c->labels) |
-               (padded ? json_object_set_new(root, "pad_token_id", json_integer(0)) : 0);
-    }
+    const int classifies = layout->head == TR_HEAD_CLASSIFY;
+    const int failed = c->kind == FS_MODEL_GPT2 ? set_end(root, end_token, classifies) : 0;
+    if (classifies) return failed | set_labels(root, c->labels);
     for (size_t i = 0; i < sizeof of_classes / sizeof *of_classes; i++)
         json_object_del(root, of_classes[i]);
     const int tied = layout->head == TR_HEAD_MASKED || c->tied;
-    return json_object_set_new(root, "tie_word_embeddings", json_boolean(tied));
+    return failed | json_object_set_new(root, "tie_word_embeddings", json_boolean(tied));
 }
 
 json_t *tr_save_config(const tr_layout *layout, const tr_save_options *options)
@@ -145,7 +153,7 @@ json_t *tr_save_config(const tr_layout *layout, const tr_save_options *options)
     const fs_config *c = &layout->geometry->config;
     int failed = SET_ALL(root, settings);
     failed |= c->kind == FS_MODEL_BERT ? set_bert(root, c, options) : set_gpt2(root, c, options);
-    failed |= set_head(root, layout);
+    failed |= set_head(root, layout, options->end_token);
     json_object_del(root, "_name_or_path");
     if (failed) {
         json_decref(root);

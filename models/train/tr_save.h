@@ -15,6 +15,7 @@ typedef struct tr_save_options {
     const char *tokenizer; /* folder whose tokeniser's files are copied; may be the target */
     const json_t *base;    /* config.json of the model started from: its other keys stay; or NULL */
     double dropout, attention_dropout, range;
+    int32_t end_token; /* GPT-2: id of <|endoftext|>; -1: the tokeniser has none */
 } tr_save_options;
 
 /** Writes `values` [layout->floats] as the model of folder `dir`, which is there. Values that no

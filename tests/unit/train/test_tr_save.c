@@ -21,7 +21,8 @@ static char *in_folder(const char *dir, const char *name)
     return path;
 }
 
-static const tr_save_options plain = {.dropout = 0.1, .attention_dropout = 0.2, .range = 0.02};
+static const tr_save_options plain = {
+    .dropout = 0.1, .attention_dropout = 0.2, .range = 0.02, .end_token = -1};
 
 static void save(const network *net, const char *dir)
 {
@@ -234,6 +235,37 @@ static void config_says_what_transformers_asks(void **state)
     net_unmake(&net);
 }
 
+static int64_t id_of(const json_t *config, const char *key)
+{
+    const json_t *value = json_object_get(config, key);
+    return value == NULL ? -1 : json_integer_value(value);
+}
+
+/* transformers finds GPT-2's last token by the first that pads: "!" has id 0 and must not pad. */
+static void only_the_end_token_pads(void **state)
+{
+    const tiny_spec spec = tiny_spec_default(FS_MODEL_GPT2, FS_TASK_CLASSIFICATION);
+    network net;
+    tr_save_options options = plain;
+    net_make(&net, &spec, TR_HEAD_CLASSIFY, 1);
+    json_t *without = tr_save_config(net.layout, &options);
+    options.end_token = 511;
+    json_t *with = tr_save_config(net.layout, &options);
+    options.base = json_pack("{s:i, s:n}", "eos_token_id", 7, "pad_token_id");
+    json_t *further = tr_save_config(net.layout, &options);
+    assert_int_equal(id_of(without, "pad_token_id"), -1);
+    assert_int_equal(id_of(with, "pad_token_id"), 511);
+    assert_int_equal(id_of(with, "eos_token_id"), 511);
+    assert_int_equal(id_of(with, "bos_token_id"), 511);
+    assert_int_equal(id_of(further, "eos_token_id"), 7);
+    assert_int_equal(id_of(further, "pad_token_id"), 511);
+    json_decref((json_t *)(uintptr_t)options.base);
+    json_decref(further);
+    json_decref(with);
+    json_decref(without);
+    net_unmake(&net);
+}
+
 /* Overwrites the first float of a tensor in a saved folder. */
 static void spoil(const char *dir, const network *net, const char *name, float value)
 {
@@ -299,6 +331,7 @@ int main(void)
         cmocka_unit_test(saves_what_it_loaded),
         cmocka_unit_test(a_pretrained_encoder_gets_a_new_head),
         cmocka_unit_test(config_says_what_transformers_asks),
+        cmocka_unit_test(only_the_end_token_pads),
         cmocka_unit_test(says_what_cannot_be_loaded),
         cmocka_unit_test(says_what_cannot_be_saved),
     };
