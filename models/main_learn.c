@@ -125,7 +125,7 @@ static fs_status open_network(learner *self)
     FS_TRY(tr_pool_new(&self->pool, threads));
     FS_TRY(tr_layout_new(&self->layout, &self->plan.config, self->plan.head));
     FS_TRY(tr_weights_new(&self->weights, self->layout));
-    tr_init_all(self->layout, tr_weights_values(self->weights), TR_INIT_RANGE,
+    tr_init_all(self->layout, tr_weights_values(self->weights), o->init_range,
                 main_plan_key(o->seed, "first values"));
     if (o->from != NULL) {
         size_t fresh;
@@ -248,7 +248,7 @@ static fs_status finish(learner *self)
                                      .base = self->base,
                                      .dropout = o->dropout,
                                      .attention_dropout = o->attention_dropout,
-                                     .range = TR_INIT_RANGE,
+                                     .range = o->init_range,
                                      .end_token = tok_special_id(self->tokeniser, TOK_SPECIAL_END)};
     FS_TRY(check_finite(self));
     FS_TRY(tr_save(self->layout, tr_weights_values(self->weights), self->out.dir, &options));

@@ -18,6 +18,7 @@ typedef struct main_learn {
     double epochs;
     uint32_t batch, window, accumulate, threads;
     double rate, warmup, decay, clip, beta2, smoothing, dropout, attention_dropout, masking;
+    double init_range;
     const char *schedule;
     uint64_t log_every, eval_every, checkpoint_every;
     main_tune tune;
@@ -73,6 +74,9 @@ extern const main_learn main_learn_train_defaults, main_learn_tune_defaults;
      "of attention's probabilities (default: 0.1)", 0, 0.999},                                    \
     {"masking", 0, "X", FS_OPTION_REAL, MAIN_LEARN_AT(masking),                                   \
      "share of tokens to be predicted under --task masked (default: 0.15)", 0.001, 0.999},        \
+    {"init-range", 0, "X", FS_OPTION_REAL, MAIN_LEARN_AT(init_range),                             \
+     "deviation of first values (default: 0.02; narrow models learn sooner with one over the "    \
+     "root of the width)", 1e-9, 10},                                                             \
     {"seed", 's', "N", FS_OPTION_U64, MAIN_LEARN_AT(seed),                                        \
      "decides first values, order, masks and dropout (default: 1)", 0, 0},                        \
     {"threads", 't', "T", FS_OPTION_U32, MAIN_LEARN_AT(threads),                                  \

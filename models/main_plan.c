@@ -4,6 +4,7 @@
 
 #include "file.h"
 #include "hash.h"
+#include "tr_init.h"
 #include "tr_load.h"
 
 const main_learn main_learn_train_defaults = {
@@ -19,6 +20,7 @@ const main_learn main_learn_train_defaults = {
     .dropout = 0.1,
     .attention_dropout = 0.1,
     .masking = 0.15,
+    .init_range = TR_INIT_RANGE,
     .log_every = 50,
 };
 
@@ -35,6 +37,7 @@ const main_learn main_learn_tune_defaults = {
     .dropout = 0.1,
     .attention_dropout = 0.1,
     .masking = 0.15,
+    .init_range = TR_INIT_RANGE,
     .log_every = 50,
 };
 
@@ -254,6 +257,7 @@ static void put_numbers(writer *self, const main_learn *o)
     put(self, "clip", json_real(o->clip));
     put(self, "beta2", json_real(o->beta2));
     put(self, "smoothing", json_real(o->smoothing));
+    put(self, "init-range", json_real(o->init_range));
     put(self, "dropout", json_real(o->dropout));
     put(self, "attention-dropout", json_real(o->attention_dropout));
     put(self, "eval-every", json_integer((json_int_t)o->eval_every));
