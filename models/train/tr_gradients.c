@@ -8,8 +8,8 @@
 #include "tr_parts.h"
 
 enum {
-    TILE_ROWS = 128, /* of a weight */
-    TILE_COLS = 512
+    TILE_ROWS = 256, /* of a weight */
+    TILE_COLS = 256
 };
 
 typedef enum job_kind {

@@ -40,8 +40,11 @@ typedef enum tr_stage {
         TR_STAGE_COUNT
 } tr_stage;
 
-/** Sees, and may change, rows [row_first, row_first + rows) of a stage's activations before the
- * next operation reads them. Called by compute threads, several at a time, on disjoint rows. */
+/** Sees, and may change, rows [row_first, row_first + rows) of a stage's activations, before
+ * dropout and before the next operation reads them. To the backward pass a change is a constant
+ * that was added. Rows are those of the batch, of logits the outputs; every row is seen once.
+ * `layer` is 0 for embeddings and logits. Called by compute threads, several at a time, on disjoint
+ * rows. */
 typedef struct tr_probe {
     void (*visit)(void *context, tr_stage stage, uint32_t layer, float *values, uint32_t row_first,
                   uint32_t rows, uint32_t cols);
@@ -61,13 +64,16 @@ typedef struct tr_pass {
 
 typedef struct tr_tape tr_tape;
 
-/** Errors: FS_ENOMEM. `layout` and `pool` are borrowed. */
+/** A tape grows to the largest batch it has seen: of each token about 25 d_model floats a layer.
+ * Errors: FS_ENOMEM. `layout` and `pool` are borrowed. */
 FS_MUST_CHECK fs_status tr_tape_new(tr_tape **out, const tr_layout *layout, tr_pool *pool);
 void tr_tape_destroy(tr_tape **self);
 /** Logits of one answer: labels or vocab. */
 uint32_t tr_logit_count(const tr_layout *layout);
 
-/** @param logits [batch->outputs, tr_logit_count()], written
+/** Asserts that ids are below vocab, lengths 1..positions, rows ascending and within the batch, and
+ * that a classifier has as many outputs as sequences; no outputs at all are allowed.
+ * @param logits [batch->outputs, tr_logit_count()], written
  * Keeps on the tape what tr_backward needs; `batch` must live until then.
  * Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status tr_forward(tr_tape *tape, const tr_weights *weights, const tr_batch *batch,

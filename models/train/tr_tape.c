@@ -266,12 +266,8 @@ static void carve_all(tr_tape *self, carver *c)
     carve_scratch(self, c);
 }
 
-fs_status tr__tape_prepare(tr_tape *self, const tr_batch *batch, const tr_pass *pass)
+static fs_status carve_arena(tr_tape *self)
 {
-    check_batch(self, batch);
-    self->batch = batch;
-    self->pass = *pass;
-    FS_TRY(make_groups(self));
     carver c = {0};
     carve_all(self, &c);
     if (c.used > self->arena_floats) {
@@ -290,4 +286,15 @@ fs_status tr__tape_prepare(tr_tape *self, const tr_batch *batch, const tr_pass *
     c = (carver){.base = self->arena};
     carve_all(self, &c);
     return FS_OK;
+}
+
+fs_status tr__tape_prepare(tr_tape *self, const tr_batch *batch, const tr_pass *pass)
+{
+    check_batch(self, batch);
+    self->batch = batch;
+    self->pass = *pass;
+    fs_status status = make_groups(self);
+    if (status == FS_OK) status = carve_arena(self);
+    if (status != FS_OK) self->batch = NULL; /* nothing that tr_backward could go on from */
+    return status;
 }
