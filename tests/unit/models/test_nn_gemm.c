@@ -79,6 +79,36 @@ static void an_empty_chain_is_the_bias(void **state)
     }
 }
 
+/* A product that goes on from another is the product of both lengths together. */
+static void a_chain_goes_on_from_what_is_there(void **state)
+{
+    static const size_t sizes[][4] = {/* m, n, and where k is cut */
+                                      {1, 1, 1, 1},   {5, 17, 3, 30},    {12, 32, 64, 7},
+                                      {13, 40, 9, 9}, {140, 33, 300, 5}, {24, 6, 6, 270}};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        const size_t m = sizes[s][0], n = sizes[s][1], first = sizes[s][2], k = first + sizes[s][3];
+        const size_t ldc = n + 3;
+        guarded a = guarded_new(m * k), source = guarded_new(k * n);
+        guarded b = guarded_new(nn_packed_size(k, n)), c = guarded_new((m - 1) * ldc + n);
+        guarded want = guarded_new(c.n);
+        fill(a.at, a.n, s, 500);
+        fill(source.at, source.n, s + 1, 500);
+        nn_pack(b.at, source.at, k, n, 0);
+        for (size_t i = 0; i < c.n; i++) want.at[i] = c.at[i] = 0;
+        nn_gemm_reference(want.at, ldc, a.at, k, b.at, NULL, m, n, k);
+        for (int i = 0; i < KERNELS; i++) {
+            if (nn_kernel_choose(kernel_names[i]) != FS_OK) continue;
+            nn_pack(b.at, source.at, first, n, 0);
+            nn_gemm(c.at, ldc, a.at, k, b.at, NULL, m, n, first);
+            nn_pack(b.at, source.at + first * n, k - first, n, 0);
+            nn_gemm_onto(c.at, ldc, a.at + first, k, b.at, m, n, k - first);
+            assert_int_equal(first_difference(c.at, want.at, c.n), c.n);
+        }
+        guarded *all[] = {&a, &b, &c, &want, &source};
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) guarded_free(all[i]);
+    }
+}
+
 /* 2^24 + 1 + 1 is 2^24 in a chain from the left and 2^24 + 2 in any tree; 3 * (1/3 rounded) - 1 is
  * 2^-25-ish only if the product is not rounded on its own. */
 static void the_order_and_the_fusion_are_as_documented(void **state)
@@ -161,6 +191,7 @@ int main(void)
         cmocka_unit_test(every_kernel_gives_the_reference_bits),
         cmocka_unit_test(every_kernel_gives_the_reference_bits_beyond_a_block),
         cmocka_unit_test(an_empty_chain_is_the_bias),
+        cmocka_unit_test(a_chain_goes_on_from_what_is_there),
         cmocka_unit_test(the_order_and_the_fusion_are_as_documented),
         cmocka_unit_test(packing_places_every_element_and_pads_with_zero),
         cmocka_unit_test(openblas_agrees),
