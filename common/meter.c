@@ -35,12 +35,13 @@ void fs_meter_line(const fs_meter *self, uint64_t done, double seconds,
     int digits = self->scale == 1 ? 0 : 1;
     char of[64] = "", left[64] = "";
     double rate = done > self->first && seconds > 0 ? (double)(done - self->first) / seconds : 0;
+    int rate_digits = rate > 0 && rate < 10 && digits == 0 ? 2 : digits; /* slow is not 0 */
     if (self->all > 0) snprintf(of, sizeof of, " of %.*f", digits, (double)self->all / self->scale);
     if (self->all > 0 && rate > 0)
         snprintf(left, sizeof left, ", %.0f s left",
                  done < self->all ? (double)(self->all - done) / rate : 0);
     snprintf(out, FS_METER_LINE_BYTES_MAX, "%.120s%s%.*f%s %s, %.*f/s%s%s%.80s", self->label,
              self->label[0] == '\0' ? "" : ": ", digits, (double)done / self->scale, of, self->unit,
-             digits, rate / self->scale, left, self->note == NULL ? "" : ", ",
+             rate_digits, rate / self->scale, left, self->note == NULL ? "" : ", ",
              self->note == NULL ? "" : self->note);
 }

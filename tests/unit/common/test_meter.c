@@ -48,6 +48,24 @@ static void test_long_labels_are_cut(void **state)
     assert_non_null(strstr(line, "0 s left"));
 }
 
+static void test_slow_work_is_not_standstill(void **state)
+{
+    const fs_meter meter = {.label = "", .unit = "steps", .scale = 1, .first = 10, .all = 30};
+    assert_line(&meter, 20, 40, "20 of 30 steps, 0.25/s, 40 s left");
+}
+
+static void test_a_note_comes_last(void **state)
+{
+    fs_meter meter = {.label = "", .unit = "steps", .scale = 1, .all = 100, .note = "loss 2.5"};
+    assert_line(&meter, 50, 1, "50 of 100 steps, 50/s, 1 s left, loss 2.5");
+    char note[500], line[FS_METER_LINE_BYTES_MAX];
+    memset(note, 'n', sizeof note - 1);
+    note[sizeof note - 1] = '\0';
+    meter.note = note;
+    fs_meter_line(&meter, 50, 1, line); /* too long a note is cut */
+    assert_true(strlen(line) < 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -55,6 +73,8 @@ int main(void)
         cmocka_unit_test(test_bytes_that_were_there_are_not_counted_as_speed),
         cmocka_unit_test(test_an_unknown_end_has_no_time_left),
         cmocka_unit_test(test_long_labels_are_cut),
+        cmocka_unit_test(test_slow_work_is_not_standstill),
+        cmocka_unit_test(test_a_note_comes_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

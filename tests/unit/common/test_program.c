@@ -45,11 +45,20 @@ static const fs_command greet_command = {.name = "greet",
                                          .values_bytes = sizeof(values),
                                          .details = "More.\n",
                                          .run = greet};
+static const values nine = {.count = 9};
+static const fs_command usual_command = {.name = "usual",
+                                         .summary = "Greets nine times.",
+                                         .synopsis = "",
+                                         .options = options,
+                                         .values_bytes = sizeof(values),
+                                         .defaults = &nine,
+                                         .run = greet};
 static const fs_command refuse_command = {
     .name = "refuse", .summary = "Refuses.", .synopsis = "", .run = refuse};
 static const fs_command pass_command = {
     .name = "pass", .summary = "Passes on.", .synopsis = "", .pass = pass};
-static const fs_command *const commands[] = {&greet_command, &refuse_command, &pass_command, NULL};
+static const fs_command *const commands[] = {&greet_command, &usual_command, &refuse_command,
+                                             &pass_command, NULL};
 static const fs_program program = {"prog", "Does things.", commands};
 
 enum { TEXT_BYTES = 4096, WORDS_MAX = 16 };
@@ -104,6 +113,10 @@ static void test_a_verb_runs_with_its_values(void **state)
     assert_int_equal(run("prog greet --json a -n 3 b"), 0);
     assert_string_equal(out, "greet json=1 count=3 a b\n");
     assert_string_equal(err, "");
+    assert_int_equal(run("prog usual"), 0);
+    assert_string_equal(out, "greet json=0 count=9\n");
+    assert_int_equal(run("prog usual --json -n 2"), 0);
+    assert_string_equal(out, "greet json=1 count=2\n");
     assert_int_equal(run("prog pass --what ever"), 0);
     assert_string_equal(out, "pass 3 ever\n");
 }
