@@ -61,6 +61,11 @@ static fs_status components(fs_component_set *out, const char *words, const char
     }
 }
 
+static int protects(const main_tune *o)
+{
+    return o->self_correction || o->exponent_protection;
+}
+
 static fs_status check(const main_tune *o)
 {
     if (o->lora == 0 && (o->lora_alpha > 0 || o->lora_on != NULL || o->lora_full != NULL))
@@ -71,6 +76,10 @@ static fs_status check(const main_tune *o)
          o->faults_after > 0 || o->faults_below > 0))
         return fs_fail(FS_EUSAGE, "--fault-rate, --lambda and what else shapes the faulty branch "
                                   "need --self-correction");
+    if (o->fault_eval_rate > 0 && o->fault_eval == 0)
+        return fs_fail(FS_EUSAGE, "--fault-eval-rate needs --fault-eval N");
+    if (o->fault_eval > 0 && !protects(o))
+        return fs_fail(FS_EUSAGE, "--fault-eval needs --self-correction or --exponent-protection");
     if (o->inject == NULL && o->inject_rate > 0)
         return fs_fail(FS_EUSAGE, "--inject-rate needs --inject SITES");
     if (o->average && o->task_on != NULL)
@@ -93,7 +102,7 @@ static fs_status make_lora(main_tuning *self, const main_tune *o, tr_weights *we
     tr_lora_options options = {.rank = o->lora,
                                .alpha = o->lora_alpha > 0 ? o->lora_alpha : 2.0 * o->lora,
                                .key = key_of(seed, "adapters"),
-                               .clip = o->self_correction};
+                               .clip = protects(o)};
     const char *on = o->lora_on != NULL ? o->lora_on : "attention,mlp";
     FS_TRY(components(&options.on, on, "lora-on", geometry, 1));
     if (o->lora_full != NULL)
@@ -118,7 +127,12 @@ static fs_status make_correct(main_tuning *self, const main_tune *o, tr_weights 
                                   .drop_hit = o->drop_hit,
                                   .after_steps = o->faults_after,
                                   .below_loss = o->faults_below,
-                                  .key = key_of(seed, "self-correction")};
+                                  .key = key_of(seed, "self-correction"),
+                                  .lists = o->fault_eval,
+                                  /* The same lists for every run, so that runs can be compared. */
+                                  .measure_key = key_of(0, "faults of measurements")};
+    options.measure_rate = o->fault_eval_rate > 0 ? o->fault_eval_rate : options.rate;
+    if (!o->self_correction) options.rate = 0;
     if (strcmp(divergence, "none") == 0) options.lambda = 0;
     if (o->faults_on != NULL)
         FS_TRY(components(&options.components, o->faults_on, "faults-on", geometry, 0));
@@ -130,7 +144,7 @@ static fs_status make_faults(main_tuning *self, const main_tune *o, uint64_t see
 {
     tr_faults_options options = {.rate = o->inject_rate > 0 ? o->inject_rate : INJECT_RATE,
                                  .key = key_of(seed, "faults while tuning"),
-                                 .clear_bit_30 = o->self_correction};
+                                 .clear_bit_30 = protects(o)};
     FS_TRY(tr_fault_sites_parse(&options.sites, o->inject));
     return tr_faults_new(&self->faults, &options,
                          self->correct != NULL ? tr_correct_hooks(self->correct) : NULL);
@@ -141,15 +155,15 @@ fs_status main_tuning_new(main_tuning **out, const main_tune *options, tr_weight
 {
     *out = NULL;
     FS_TRY(check(options));
-    if (options->lora == 0 && !options->self_correction && options->inject == NULL) return FS_OK;
+    if (options->lora == 0 && !protects(options) && options->inject == NULL) return FS_OK;
     main_tuning *self = calloc(1, sizeof *self);
     if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for tuning");
     fs_status status = FS_OK;
     /* What adapters hold frozen is clipped with the rest of the model, before they copy it. */
-    if (options->self_correction)
+    if (protects(options))
         tr_correct_clip(pool, tr_weights_values(weights), tr_weights_layout(weights)->floats);
     if (options->lora > 0) status = make_lora(self, options, weights, pool, seed);
-    if (status == FS_OK && options->self_correction)
+    if (status == FS_OK && protects(options))
         status = make_correct(self, options, weights, pool, seed);
     if (status == FS_OK && options->inject != NULL) status = make_faults(self, options, seed);
     if (status != FS_OK) main_tuning_destroy(&self);

@@ -23,6 +23,9 @@ typedef struct main_tune {
     int average, drop_hit;
     uint64_t faults_after;
     double faults_below;
+    int exponent_protection;
+    uint32_t fault_eval;
+    double fault_eval_rate;
     const char *inject;
     double inject_rate;
 } main_tune;
@@ -61,6 +64,13 @@ typedef struct main_tune {
           "plain steps before the first faulty one (default: 0)", 0, 0),                           \
         X(at, "faults-below", "LOSS", REAL, faults_below,                                          \
           "no faults until a running mean of the loss was below (default: at once)", 1e-12, 1e6),  \
+        X(at, "exponent-protection", NULL, FLAG, exponent_protection,                              \
+          "keep parameters below 2 while tuning, as --self-correction does", 0, 0),                \
+        X(at, "fault-eval", "N", U32, fault_eval,                                                  \
+          "measure --dev under N fixed fault lists too, with exponent protection (default: 0)", 1, \
+          1000),                                                                                   \
+        X(at, "fault-eval-rate", "R", REAL, fault_eval_rate,                                       \
+          "share of parameters flipped there (default: --fault-rate)", 1e-12, 1),                  \
         X(at, "inject", "SITES", TEXT, inject,                                                     \
           "flips while tuning: gradients, parameters, activations, optimizer, by commas", 0, 0),   \
         X(at, "inject-rate", "R", REAL, inject_rate,                                               \

@@ -8,6 +8,8 @@
 #include "assert.h"
 #include "clock.h"
 #include "protect.h"
+#include "tr_evaluate.h"
+#include "tr_journal.h"
 #include "tr_loss.h"
 
 enum { BLOCK_FLOATS = 1 << 16, LINE_BYTES = 64, MEAN_STEPS = 16 };
@@ -109,9 +111,13 @@ static int is_on(const tr_correct *self, uint64_t step)
            (self->options.below_loss <= 0 || self->memory[MEMORY_ON]);
 }
 
-/* The faulty copy: the clean values where they have changed, then the faults. */
-static void make_faulty(tr_correct *self, const tr_state *state)
+/* The faulty copy: the clean values where they have changed, then fresh faults. */
+static fs_status make_faulty(tr_correct *self, const tr_state *state, double rate, uint64_t key,
+                             uint64_t trial)
 {
+    const fs_amount amount = {FS_AMOUNT_RATE, rate};
+    FS_TRY(fs_fault_draw(&self->faults, self->space, amount, FS_FAULT_FLIP, key, trial));
+    if (self->faults.count == 0) return FS_OK;
     const float *clean = tr_weights_values(state->weights);
     float *faulty = tr_weights_values(self->weights);
     for (size_t i = 0; i < self->layout->count; i++) {
@@ -135,6 +141,7 @@ static void make_faulty(tr_correct *self, const tr_state *state)
         self->stale[fault.tensor] = self->changed[fault.tensor] = 1;
     }
     tr_weights_pack_some(self->weights, self->pool, self->changed);
+    return FS_OK;
 }
 
 static fs_status begin(void *context, const tr_state *state)
@@ -147,13 +154,10 @@ static fs_status begin(void *context, const tr_state *state)
     self->nanoseconds = 0;
     self->active = 0;
     if (!learns(&self->options) || !is_on(self, state->step)) return FS_OK;
-    const fs_amount amount = {FS_AMOUNT_RATE, self->options.rate};
-    FS_TRY(fs_fault_draw(&self->faults, self->space, amount, FS_FAULT_FLIP, self->options.key,
-                         state->step));
+    FS_TRY(make_faulty(self, state, self->options.rate, self->options.key, state->step));
     self->active = self->faults.count > 0;
-    if (!self->active) return FS_OK;
-    make_faulty(self, state);
-    if (self->grads != NULL) memset(self->grads, 0, self->layout->floats * sizeof *self->grads);
+    if (self->active && self->grads != NULL)
+        memset(self->grads, 0, self->layout->floats * sizeof *self->grads);
     self->nanoseconds = fs_clock_mono_ns() - start;
     return FS_OK;
 }
@@ -308,6 +312,36 @@ static fs_status metrics(void *context, json_t *line)
     return failed ? fs_fail(FS_ENOMEM, "no memory for a line of metrics") : FS_OK;
 }
 
+static fs_status measured(void *context, const tr_state *state, tr_source *dev, json_t *line)
+{
+    tr_correct *self = context;
+    const tr_correct_options *o = &self->options;
+    json_t *accuracies = json_array();
+    double loss = 0, accuracy = 0;
+    fs_status status = FS_OK;
+    for (uint32_t i = 0; status == FS_OK && i < o->lists; i++) {
+        tr_quality quality;
+        status = make_faulty(self, state, o->measure_rate, o->measure_key, i);
+        /* A list without faults leaves the copy as it was before. */
+        const tr_weights *weights = self->faults.count > 0 ? self->weights : state->weights;
+        if (status == FS_OK) status = tr_evaluate(&quality, weights, self->pool, dev);
+        if (status != FS_OK) break;
+        loss += quality.loss / o->lists;
+        accuracy += quality.accuracy / o->lists;
+        json_array_append_new(accuracies, tr_journal_real(quality.accuracy));
+    }
+    json_t *faulty = NULL;
+    if (status == FS_OK && o->lists > 0) {
+        faulty = json_pack("{s:o, s:o, s:o, s:O}", "rate", json_real(o->measure_rate), "loss",
+                           tr_journal_real(loss), "accuracy", tr_journal_real(accuracy),
+                           "accuracies", accuracies);
+        if (faulty == NULL || json_object_set_new(line, "dev_faulty", faulty) != 0)
+            status = fs_fail(FS_ENOMEM, "no memory for a line of metrics");
+    }
+    json_decref(accuracies);
+    return status;
+}
+
 static fs_status zeros(float **out, size_t floats)
 {
     void *memory;
@@ -356,6 +390,7 @@ fs_status tr_correct_new(tr_correct **out, const tr_correct_options *options, tr
                              .gradients = gradients,
                              .updated = updated,
                              .metrics = metrics,
+                             .measured = measured,
                              .memory = self->memory,
                              .skips = 1};
     const fs_status status = make_branch(self);

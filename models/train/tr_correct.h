@@ -14,9 +14,10 @@
  * some block alone (as --fault-on with layers' components never does), a shared prefix would save
  * work; with whole models, the paper's case, there is none to save, with adapters as without.
  *
- * A step without hits, or before faults are switched on, is a step of plain fine-tuning, bit for
- * bit as long as no parameter reaches 2. Steps whose loss or gradient is not finite are left out
- * (tr_hooks.skips). Thread rule: one thread at a time; bits do not depend on the pool's threads.
+ * With rate 0 only exponent protection is left. A step without hits, or before faults are switched
+ * on, is a step of plain fine-tuning, bit for bit as long as no parameter reaches 2. Steps whose
+ * loss or gradient is not finite are left out (tr_hooks.skips). Thread rule: one thread at a time;
+ * bits do not depend on the pool's threads.
  *
  * Source: Chen et al. 2025, eq. 7 and algorithm 1 (`paper.md`); the options beyond: Stutz et al.
  * 2021 (RandBET), `codecs.md`. */
@@ -50,6 +51,10 @@ typedef struct tr_correct_options {
     double below_loss; /* faults once the task loss, a running mean over 16 steps, has been below;
                           0: not waited for */
     uint64_t key;      /* of the draws, from the run's seed */
+    /* Measuring under faults, where dev is measured: */
+    uint32_t lists;      /* fixed fault lists, trials 0, 1, ... of measure_key; 0: none */
+    double measure_rate; /* of parameters hit in each, in [0, 1] */
+    uint64_t measure_key;
 } tr_correct_options;
 
 typedef struct tr_correct tr_correct;
@@ -63,7 +68,7 @@ FS_MUST_CHECK fs_status tr_correct_new(tr_correct **out, const tr_correct_option
 void tr_correct_destroy(tr_correct **self);
 /** @return hooks of a run; live as long as `self`. */
 const tr_hooks *tr_correct_hooks(const tr_correct *self);
-/** @return the faults of the step begun last; borrowed until the next. */
+/** @return the faults that were drawn last, by a step or a measurement; borrowed until then. */
 const fs_fault_list *tr_correct_faults(const tr_correct *self);
 
 /** Cuts values to +-(2 - 2^-23), bit for bit as the encoder of protection `ep`.

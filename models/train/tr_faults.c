@@ -205,6 +205,14 @@ static fs_status metrics(void *context, json_t *line)
                : fs_fail(FS_ENOMEM, "no memory for a line of metrics");
 }
 
+static fs_status measured(void *context, const tr_state *state, tr_source *dev, json_t *line)
+{
+    const tr_faults *self = context;
+    return self->inner != NULL && self->inner->measured != NULL
+               ? self->inner->measured(self->inner->context, state, dev, line)
+               : FS_OK;
+}
+
 fs_status tr_faults_new(tr_faults **out, const tr_faults_options *options, const tr_hooks *inner)
 {
     FS_ASSERT(options->sites != 0 && options->rate >= 0 && options->rate <= 1);
@@ -221,6 +229,7 @@ fs_status tr_faults_new(tr_faults **out, const tr_faults_options *options, const
                              .gradients = gradients,
                              .updated = updated,
                              .metrics = metrics,
+                             .measured = measured,
                              .memory = inner != NULL ? inner->memory : NULL,
                              .skips = 1};
     for (key_name key = 0; key < KEY_COUNT; key++) self->keys[key] = key_of(options->key, key);

@@ -173,10 +173,17 @@ static fs_status write_quality(loop *self, const tr_quality *dev, int best)
         json_object_set_new(quality, "f1", tr_journal_real(dev->f1));
     else
         json_object_set_new(quality, "perplexity", tr_journal_real(fs_exp64(dev->loss)));
-    return tr_journal_write(&self->journal,
-                            json_pack("{s:I, s:o, s:o, s:b}", "step", (json_int_t)self->state->step,
-                                      "epoch", tr_journal_real(epoch_of(self)), "dev", quality,
-                                      "best", best));
+    json_t *line = json_pack("{s:I, s:o, s:o, s:b}", "step", (json_int_t)self->state->step, "epoch",
+                             tr_journal_real(epoch_of(self)), "dev", quality, "best", best);
+    if (line != NULL && self->hooks != NULL && self->hooks->measured != NULL) {
+        fs_status status =
+            self->hooks->measured(self->hooks->context, self->state, self->dev, line);
+        if (status != FS_OK) {
+            json_decref(line);
+            return status;
+        }
+    }
+    return tr_journal_write(&self->journal, line);
 }
 
 static fs_status measure(loop *self)

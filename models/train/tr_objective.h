@@ -70,6 +70,9 @@ typedef struct tr_hooks {
     fs_status (*updated)(void *context, const tr_state *state);
     /** Adds what the hooks have to tell of the step just made to its line of metrics. */
     fs_status (*metrics)(void *context, json_t *line);
+    /** Adds what the hooks measure themselves on `dev` to the line of a measurement; state as after
+     * the step. */
+    fs_status (*measured)(void *context, const tr_state *state, tr_source *dev, json_t *line);
     /** [TR_HOOK_WORDS] what the hooks remember from step to step: written to checkpoints, and read
      * back into before the first step of a run that goes on; NULL: nothing. */
     uint64_t *memory;

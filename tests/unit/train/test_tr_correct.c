@@ -6,6 +6,7 @@
 
 #include "protect.h"
 #include "tr_correct.h"
+#include "tr_evaluate.h"
 
 enum { ANSWERS_MAX = 1024 };
 
@@ -491,6 +492,70 @@ static void faults_wait_for_their_step_and_for_a_low_loss(void **state)
     tr_correct_destroy(&correct);
 }
 
+/* Measured as by hand: the step's weights, a fixed list of faults, bit 30 read as 0. */
+static double accuracy_by_hand(const tuner *self, uint64_t key, uint64_t trial)
+{
+    const fs_geometry *geometry = self->net.layout->geometry;
+    fs_fault_space *space;
+    fs_fault_list drawn = {0};
+    tr_weights *weights;
+    tr_quality quality;
+    assert_ok(tr_weights_new(&weights, self->net.layout));
+    float *values = tr_weights_values(weights);
+    memcpy(values, tr_weights_values(self->net.weights), self->net.layout->floats * sizeof(float));
+    assert_ok(fs_fault_space_new(&space, geometry, fs_geometry_components(geometry), NULL, 0,
+                                 FS_BITS_ALL));
+    assert_ok(
+        fs_fault_draw(&drawn, space, (fs_amount){FS_AMOUNT_RATE, 0.2}, FS_FAULT_FLIP, key, trial));
+    for (size_t i = 0; i < drawn.count; i++) {
+        const fs_fault *f = &drawn.items[i];
+        float *value = values + self->net.layout->tensors[f->tensor].first + f->element;
+        *value = value_of((word_of(*value) ^ 1u << f->bit) & ~(1u << 30));
+    }
+    tr_weights_pack(weights, self->net.pool);
+    assert_ok(tr_evaluate(&quality, weights, self->net.pool, self->source));
+    fs_fault_list_free(&drawn);
+    fs_fault_space_destroy(&space);
+    tr_weights_destroy(&weights);
+    return quality.accuracy;
+}
+
+static void measures_under_fixed_faults_and_changes_nothing(void **state)
+{
+    tuner silent, self;
+    tr_correct *of_silent, *correct;
+    tr_correct_options options = {.rate = 0.02, .lambda = 0.3};
+    start(&silent, &of_silent, &options, 1);
+    options.lists = 3;
+    options.measure_rate = 0.2;
+    options.measure_key = 55;
+    start(&self, &correct, &options, 1);
+    const tr_hooks *hooks = tr_correct_hooks(correct);
+    for (int i = 0; i < 4; i++) {
+        tune_step(&silent);
+        tune_step(&self);
+        json_t *line = json_object();
+        assert_ok(
+            hooks->measured(hooks->context, tr_trainer_state(self.trainer), self.source, line));
+        const json_t *got = json_object_get(json_object_get(line, "dev_faulty"), "accuracies");
+        assert_int_equal(json_array_size(got), 3);
+        double mean = 0;
+        for (size_t k = 0; k < 3; k++) {
+            const double expected = accuracy_by_hand(&self, 55, k);
+            assert_true(json_real_value(json_array_get(got, k)) == expected);
+            mean += expected / 3;
+        }
+        got = json_object_get(json_object_get(line, "dev_faulty"), "accuracy");
+        assert_true(fabs(json_real_value(got) - mean) < 1e-12);
+        json_decref(line);
+    }
+    tune_assert_equal(&silent, &self);
+    tune_unmake(&silent);
+    tune_unmake(&self);
+    tr_correct_destroy(&of_silent);
+    tr_correct_destroy(&correct);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +568,7 @@ int main(void)
         cmocka_unit_test(steps_that_are_not_finite_are_left_out),
         cmocka_unit_test(a_run_goes_on_to_the_same_bits),
         cmocka_unit_test(faults_wait_for_their_step_and_for_a_low_loss),
+        cmocka_unit_test(measures_under_fixed_faults_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
