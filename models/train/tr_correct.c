@@ -14,6 +14,9 @@
 
 enum { BLOCK_FLOATS = 1 << 16, LINE_BYTES = 64, MEAN_STEPS = 16 };
 
+/* How a faulty tensor may differ from the clean one. */
+enum { STALE_NOT, STALE_WORDS /* where the last faults hit */, STALE_ALL };
+
 /* What a run remembers from step to step. */
 enum { MEMORY_ON, MEMORY_SEEN, MEMORY_MEAN };
 
@@ -29,14 +32,16 @@ struct tr_correct {
     /* the faulty branch */
     tr_weights *weights;
     tr_tape *tape;
-    uint8_t *stale;          /* [layout->count] faulty tensors that are not the clean ones */
+    uint8_t *stale;          /* [layout->count] STALE_... */
     uint8_t *changed;        /* [layout->count] of them those that this step packs */
     float *logits, *dlogits; /* of one run */
     size_t logits_capacity;
     float *grads;   /* [layout->floats] with clamp or drop_hit; else NULL */
     float *adapted; /* [adapter's layout->floats] the same projected; NULL without an adapter */
     /* of the step */
-    fs_fault_list faults;
+    fs_fault_list drawn;   /* for what is made next; else empty */
+    fs_fault_list applied; /* what the faulty copy has been hit by */
+    size_t hits;
     int active;           /* there are faults and something is learnt from them */
     double task;          /* sum of a step without faults */
     uint64_t outputs;     /* of it */
@@ -66,14 +71,23 @@ static void ranges_run(ranges *self, tr_pool *pool)
     tr_pool_run(pool, (self->floats + BLOCK_FLOATS - 1) / BLOCK_FLOATS, ranges_task, self);
 }
 
+/* Almost no value is large: a look at a few together is all that most need. */
 static void clip_range(ranges *self, size_t first, size_t count)
 {
+    enum { TOGETHER = 64 };
     uint32_t *words = (uint32_t *)(void *)(self->values + first);
     uint32_t cut = 0;
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t w = words[i], large = w & 0x40000000u;
-        cut += large >> 30;
-        words[i] = large ? (w & 0x80000000u) | 0x3fffffffu : w;
+    for (size_t i = 0; i < count; i += TOGETHER) {
+        const size_t end = count - i < TOGETHER ? count : i + TOGETHER;
+        uint32_t any = 0;
+        for (size_t j = i; j < end; j++) any |= words[j];
+        if (!(any & 0x40000000u)) continue;
+        for (size_t j = i; j < end; j++) {
+            const uint32_t w = words[j];
+            if (!(w & 0x40000000u)) continue;
+            words[j] = (w & 0x80000000u) | 0x3fffffffu;
+            cut++;
+        }
     }
     atomic_fetch_add_explicit(&self->count, cut, memory_order_relaxed);
 }
@@ -100,6 +114,11 @@ static void add_range(ranges *self, size_t first, size_t count)
     for (size_t i = 0; i < count; i++) x[i] += y[i];
 }
 
+static void copy_range(ranges *self, size_t first, size_t count)
+{
+    memcpy(self->values + first, self->added + first, count * sizeof *self->values);
+}
+
 static int learns(const tr_correct_options *o)
 {
     return o->rate > 0 && (o->lambda > 0 || o->task != TR_CORRECT_CLEAN);
@@ -111,25 +130,33 @@ static int is_on(const tr_correct *self, uint64_t step)
            (self->options.below_loss <= 0 || self->memory[MEMORY_ON]);
 }
 
-/* The faulty copy: the clean values where they have changed, then fresh faults. */
-static fs_status make_faulty(tr_correct *self, const tr_state *state, double rate, uint64_t key,
-                             uint64_t trial)
+/* Makes the faulty values the clean ones again; what has changed is to be packed. */
+static void restore(tr_correct *self, const float *clean, float *faulty)
 {
-    const fs_amount amount = {FS_AMOUNT_RATE, rate};
-    FS_TRY(fs_fault_draw(&self->faults, self->space, amount, FS_FAULT_FLIP, key, trial));
-    if (self->faults.count == 0) return FS_OK;
-    const float *clean = tr_weights_values(state->weights);
-    float *faulty = tr_weights_values(self->weights);
+    for (size_t i = 0; i < self->applied.count; i++) {
+        const fs_fault *fault = &self->applied.items[i];
+        const size_t at = self->layout->tensors[fault->tensor].first + fault->element;
+        if (self->stale[fault->tensor] == STALE_WORDS) faulty[at] = clean[at];
+    }
     for (size_t i = 0; i < self->layout->count; i++) {
         const tr_tensor *t = &self->layout->tensors[i];
-        self->changed[i] = self->stale[i];
-        self->stale[i] = 0;
-        if (self->changed[i])
-            memcpy(faulty + t->first, clean + t->first, (size_t)t->rows * t->cols * sizeof *faulty);
+        self->changed[i] = self->stale[i] != STALE_NOT;
+        if (self->stale[i] == STALE_ALL) {
+            ranges copy = {.work = copy_range,
+                           .floats = (size_t)t->rows * t->cols,
+                           .values = faulty + t->first,
+                           .added = clean + t->first};
+            ranges_run(&copy, self->pool);
+        }
+        self->stale[i] = STALE_NOT;
     }
+}
+
+static void apply(tr_correct *self, float *faulty)
+{
     fs_codec_report report = {0};
-    for (size_t i = 0; i < self->faults.count; i++) {
-        const fs_fault fault = self->faults.items[i];
+    for (size_t i = 0; i < self->drawn.count; i++) {
+        const fs_fault fault = self->drawn.items[i];
         float *value = faulty + self->layout->tensors[fault.tensor].first + fault.element;
         uint32_t word;
         fs_check check;
@@ -138,9 +165,27 @@ static fs_status make_faulty(tr_correct *self, const tr_state *state, double rat
         word = fs_fault_apply(fault, word);
         fs_protect_decode(&self->ep, &word, &check, &report);
         memcpy(value, &word, sizeof word);
-        self->stale[fault.tensor] = self->changed[fault.tensor] = 1;
+        self->stale[fault.tensor] = STALE_WORDS;
+        self->changed[fault.tensor] = 1;
     }
+}
+
+/* The faulty copy: the clean values, then fresh faults. *hits: how many; 0: there is no copy. */
+static fs_status make_faulty(tr_correct *self, const tr_state *state, double rate, uint64_t key,
+                             uint64_t trial, size_t *hits)
+{
+    const fs_amount amount = {FS_AMOUNT_RATE, rate};
+    FS_TRY(fs_fault_draw(&self->drawn, self->space, amount, FS_FAULT_FLIP, key, trial));
+    *hits = self->drawn.count;
+    if (*hits == 0) return FS_OK;
+    float *faulty = tr_weights_values(self->weights);
+    restore(self, tr_weights_values(state->weights), faulty);
+    apply(self, faulty);
     tr_weights_pack_some(self->weights, self->pool, self->changed);
+    const fs_fault_list spare = self->applied;
+    self->applied = self->drawn;
+    self->drawn = spare;
+    self->drawn.count = 0;
     return FS_OK;
 }
 
@@ -150,12 +195,13 @@ static fs_status begin(void *context, const tr_state *state)
     const uint64_t start = fs_clock_mono_ns();
     self->task = 0;
     self->outputs = 0;
-    self->faults.count = 0;
+    self->hits = 0;
     self->nanoseconds = 0;
     self->active = 0;
     if (!learns(&self->options) || !is_on(self, state->step)) return FS_OK;
-    FS_TRY(make_faulty(self, state, self->options.rate, self->options.key, state->step));
-    self->active = self->faults.count > 0;
+    FS_TRY(
+        make_faulty(self, state, self->options.rate, self->options.key, state->step, &self->hits));
+    self->active = self->hits > 0;
     if (self->active && self->grads != NULL)
         memset(self->grads, 0, self->layout->floats * sizeof *self->grads);
     self->nanoseconds = fs_clock_mono_ns() - start;
@@ -253,8 +299,8 @@ static fs_status gradients(void *context, const tr_state *state)
     if (!self->active || self->grads == NULL) return FS_OK;
     const uint64_t start = fs_clock_mono_ns();
     if (self->options.drop_hit) {
-        for (size_t i = 0; i < self->faults.count; i++) {
-            const fs_fault *fault = &self->faults.items[i];
+        for (size_t i = 0; i < self->applied.count; i++) {
+            const fs_fault *fault = &self->applied.items[i];
             self->grads[self->layout->tensors[fault->tensor].first + fault->element] = 0;
         }
     }
@@ -297,7 +343,7 @@ static fs_status updated(void *context, const tr_state *state)
     self->clipped = tr_correct_clip(self->pool, state->values, state->layout->floats);
     const uint8_t *wanted = self->adapter != NULL ? self->adapter->network_wanted : state->wanted;
     for (size_t i = 0; i < self->layout->count; i++)
-        if (wanted == NULL || wanted[i]) self->stale[i] = 1;
+        if (wanted == NULL || wanted[i]) self->stale[i] = STALE_ALL;
     if (self->options.below_loss > 0) watch_loss(self);
     return FS_OK;
 }
@@ -305,7 +351,7 @@ static fs_status updated(void *context, const tr_state *state)
 static fs_status metrics(void *context, json_t *line)
 {
     const tr_correct *self = context;
-    int failed = json_object_set_new(line, "faults", json_integer((json_int_t)self->faults.count));
+    int failed = json_object_set_new(line, "faults", json_integer((json_int_t)self->hits));
     failed |= json_object_set_new(line, "ep_clipped", json_integer((json_int_t)self->clipped));
     failed |=
         json_object_set_new(line, "faulty_seconds", json_real((double)self->nanoseconds * 1e-9));
@@ -321,9 +367,9 @@ static fs_status measured(void *context, const tr_state *state, tr_source *dev, 
     fs_status status = FS_OK;
     for (uint32_t i = 0; status == FS_OK && i < o->lists; i++) {
         tr_quality quality;
-        status = make_faulty(self, state, o->measure_rate, o->measure_key, i);
-        /* A list without faults leaves the copy as it was before. */
-        const tr_weights *weights = self->faults.count > 0 ? self->weights : state->weights;
+        size_t hits;
+        status = make_faulty(self, state, o->measure_rate, o->measure_key, i, &hits);
+        const tr_weights *weights = hits > 0 ? self->weights : state->weights;
         if (status == FS_OK) status = tr_evaluate(&quality, weights, self->pool, dev);
         if (status != FS_OK) break;
         loss += quality.loss / o->lists;
@@ -364,7 +410,7 @@ static fs_status make_branch(tr_correct *self)
     self->changed = malloc(self->layout->count);
     if (self->stale == NULL || self->changed == NULL)
         return fs_fail(FS_ENOMEM, "no memory for self-correction");
-    memset(self->stale, 1, self->layout->count);
+    memset(self->stale, STALE_ALL, self->layout->count);
     if (o->clamp > 0 || o->drop_hit) {
         FS_TRY(zeros(&self->grads, self->layout->floats));
         if (self->adapter != NULL) FS_TRY(zeros(&self->adapted, self->adapter->layout->floats));
@@ -405,7 +451,8 @@ void tr_correct_destroy(tr_correct **self)
 {
     if (*self == NULL) return;
     fs_fault_space_destroy(&(*self)->space);
-    fs_fault_list_free(&(*self)->faults);
+    fs_fault_list_free(&(*self)->drawn);
+    fs_fault_list_free(&(*self)->applied);
     tr_weights_destroy(&(*self)->weights);
     tr_tape_destroy(&(*self)->tape);
     free((*self)->stale);
@@ -425,5 +472,5 @@ const tr_hooks *tr_correct_hooks(const tr_correct *self)
 
 const fs_fault_list *tr_correct_faults(const tr_correct *self)
 {
-    return &self->faults;
+    return self->hits > 0 ? &self->applied : &self->drawn;
 }

@@ -68,7 +68,7 @@ FS_MUST_CHECK fs_status tr_correct_new(tr_correct **out, const tr_correct_option
 void tr_correct_destroy(tr_correct **self);
 /** @return hooks of a run; live as long as `self`. */
 const tr_hooks *tr_correct_hooks(const tr_correct *self);
-/** @return the faults that were drawn last, by a step or a measurement; borrowed until then. */
+/** @return the faults of the step made last; borrowed until a measurement or the next step. */
 const fs_fault_list *tr_correct_faults(const tr_correct *self);
 
 /** Cuts values to +-(2 - 2^-23), bit for bit as the encoder of protection `ep`.
