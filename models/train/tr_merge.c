@@ -160,6 +160,7 @@ static fs_status grow_counts(learner *l)
         free(slots);
         return no_memory();
     }
+    memset(counts + l->count_capacity, 0, (slot_count / 2 - l->count_capacity) * sizeof *counts);
     free(l->slots);
     l->slots = slots;
     l->slot_count = slot_count;
@@ -174,7 +175,7 @@ static fs_status count_of(learner *l, tr_pair pair, uint32_t *number)
     if (l->count_count == l->count_capacity) FS_TRY(grow_counts(l));
     uint32_t *slot = find_slot(l, pair);
     if (*slot == 0) {
-        l->counts[l->count_count] = (count){.pair = pair};
+        l->counts[l->count_count].pair = pair;
         *slot = ++l->count_count;
     }
     *number = *slot - 1;
