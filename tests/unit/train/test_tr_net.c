@@ -29,12 +29,13 @@ static float *engine_logits(const network *net, const nn_batch *batch)
     return logits;
 }
 
-static void check_engine(const net_case *c, const tiny_spec *spec)
+static void check_engine(const net_case *c, const tiny_spec *spec, uint32_t sequences,
+                         uint32_t longest)
 {
     network net;
     net_text text;
     net_make(&net, spec, c->head, 2);
-    net_write(&text, &net, 20, spec->positions < 40 ? spec->positions : 40, 5);
+    net_write(&text, &net, sequences, longest, 5);
     const size_t n = tr_logit_count(net.layout);
     float *logits = net_floats(net_logits(&net, &text.batch));
     float *expected = engine_logits(&net, &text.batch.tokens);
@@ -56,13 +57,15 @@ static void has_the_engines_bits(void **state)
         const net_case *c = &net_cases[i];
         if (c->head == TR_HEAD_MASKED) continue; /* the engine has none */
         tiny_spec spec = net_spec(c);
-        check_engine(c, &spec);
+        check_engine(c, &spec, 20, 40);
         spec.width = 15, spec.heads = 3, spec.inner = 21; /* no multiple of a panel */
         spec.activation = "relu";
-        check_engine(c, &spec);
+        check_engine(c, &spec, 20, 40);
+        spec.positions = 300;
+        check_engine(c, &spec, 5, 300); /* sequences longer than a group */
         spec.layers = 1, spec.positions = 7;
         spec.activation = c->kind == FS_MODEL_BERT ? "gelu_new" : "gelu";
-        check_engine(c, &spec);
+        check_engine(c, &spec, 20, 7);
     }
 }
 
