@@ -166,6 +166,7 @@ static void leaves_frozen_tensors_alone(void **state)
         network net;
         net_text text;
         net_make_case(&net, &text, &net_cases[c], 2);
+        net_write(&text, &net, 6, 20, 5);
         const size_t count = net.layout->count;
         float *dlogits = net_noise(net_logits(&net, &text.batch), 3);
         float *all = net_gradients(&net, &text.batch, &dropping, dlogits, NULL);
