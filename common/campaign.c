@@ -149,6 +149,22 @@ static fs_status read_protection(const fs_yaml_at *at, void *target)
     return FS_OK;
 }
 
+int fs_arm_has_checks(const fs_arm *arm)
+{
+    for (unsigned i = 0; i < arm->protect_count; i++)
+        if (fs_codec_find(arm->protect[i])->check_bits > 0) return 1;
+    return 0;
+}
+
+static fs_status read_metadata(const fs_yaml_at *at, void *target)
+{
+    static const char *const words[] = {"false", "true", NULL};
+    size_t word;
+    FS_TRY(fs_yaml_choice(at, words, &word));
+    ((arm_reading *)target)->arm->metadata = (int)word;
+    return FS_OK;
+}
+
 static fs_status read_protect(const fs_yaml_at *at, void *target)
 {
     if (fs_yaml_is_list(at) && fs_yaml_count(at) == 0) return FS_OK;
@@ -158,13 +174,18 @@ static fs_status read_protect(const fs_yaml_at *at, void *target)
 static fs_status read_arm(const fs_yaml_at *at, void *target)
 {
     static const fs_yaml_field fields[] = {
-        {"name", read_arm_name, NULL, 1},   {"model", read_arm_model, NULL, 0},
-        {"protect", read_protect, NULL, 0}, {"dtype", fs__dtype_read, NULL, 0},
-        {"finetune", NULL, FS_LATER, 0},    {NULL, NULL, NULL, 0},
+        {"name", read_arm_name, NULL, 1},
+        {"model", read_arm_model, NULL, 0},
+        {"protect", read_protect, NULL, 0},
+        {"metadata", read_metadata, NULL, 0},
+        {"dtype", fs__dtype_read, NULL, 0},
+        {"finetune", NULL, FS_LATER, 0},
+        {NULL, NULL, NULL, 0},
     };
     reading *r = target;
     fs_campaign *c = r->campaign;
     arm_reading arm = {.arm = &c->arms[c->arm_count], .path = r->path};
+    arm.arm->metadata = 1;
     FS_TRY(fs_yaml_map(at, fields, NULL, &arm));
     for (size_t i = 0; i < c->arm_count; i++)
         if (strcmp(c->arms[i].name, arm.arm->name) == 0)

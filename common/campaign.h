@@ -36,6 +36,7 @@ typedef struct fs_arm {
     char model[FS_PATH_BYTES_MAX];
     unsigned protect_count;
     char protect[FS_PROTECT_MAX][FS_NAME_BYTES_MAX];
+    int metadata; /* redundant bits that the protections keep beside the words are hit too */
 } fs_arm;
 
 /** A stopping rule on the share of critical trials: looks at fixed trial counts, interval of
@@ -111,6 +112,8 @@ void fs_campaign_destroy(fs_campaign **self);
 FS_MUST_CHECK fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out);
 /** Appends the guard's word, "none", "nonfinite-zero" or "threshold:T". */
 FS_MUST_CHECK fs_status fs_guard_write(const fs_guard *guard, fs_buf *out);
+/** @return nonzero if the arm's protections keep redundant bits beside the words. */
+int fs_arm_has_checks(const fs_arm *arm);
 /** @return "count", "rate", "ber"; "flip", "stuck0", "stuck1"; "as-is", "hf". */
 const char *fs_amount_name(fs_amount_kind kind);
 const char *fs_fault_kind_name(fs_fault_kind kind);

@@ -68,7 +68,9 @@ static fs_status write_arm(const fs_arm *arm, fs_buf *out)
     FS_TRY(fs_buf_puts(out, "\n    protect: ["));
     for (unsigned i = 0; i < arm->protect_count; i++)
         FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", arm->protect[i]));
-    return fs_buf_puts(out, "]\n");
+    FS_TRY(fs_buf_puts(out, "]\n"));
+    if (!fs_arm_has_checks(arm)) return FS_OK;
+    return fs_buf_printf(out, "    metadata: %s\n", arm->metadata ? "true" : "false");
 }
 
 /** "all", or groups that are selected as a whole and then single components. */

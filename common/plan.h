@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "geometry.h"
 #include "hash.h"
+#include "redundancy.h"
 
 /** The convention of arithmetic and drawing; part of the fingerprint. Raised whenever any change
  * could alter a stored bit. */
@@ -32,6 +33,8 @@ typedef struct fs_cell {
     fs_guard guard;
     uint32_t variant;      /* index into the plan's variants */
     uint64_t draw_key;     /* of its faults; the same in every arm and guard */
+    uint64_t check_key;    /* of those in redundant bits; the same in arms of equal protections */
+    double check_rate;     /* the probability of each redundant bit; 0: none is hit */
     uint64_t trials;       /* planned; the most, under a stopping rule */
     fs_fault_space *space; /* owned by the plan; over the first model's geometry, which
                               every model of the plan equals */
@@ -103,8 +106,12 @@ int fs_identity_simulated(const char *identity);
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
 /** The faults of one trial. Errors: as fs_fault_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
+/** Its faults in the redundant bits of `protect`, the cell's own. Errors: as fs_check_draw. */
+FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell,
+                                            const fs_protect *protect, uint64_t trial);
 
-/** @return expected faults in a trial: the count, or rate x values, or ber x values x bits. */
+/** @return expected faults in a trial, but for those in redundant bits: the count, or rate x
+ * values, or ber x values x bits. */
 double fs_cell_faults(const fs_cell *cell);
 
 /** The stopping rule's looks. @return the number of trials at the look that follows `done` trials

@@ -137,15 +137,6 @@ static fs_status make_spaces(expansion *e)
 
 /* --- Variants --------------------------------------------------------------------------------- */
 
-static int same_protect(const fs_protect *a, const fs_protect *b)
-{
-    if (a->codec_count != b->codec_count || a->guard.kind != b->guard.kind) return 0;
-    if (a->guard.kind == FS_GUARD_THRESHOLD && a->guard.threshold != b->guard.threshold) return 0;
-    for (unsigned i = 0; i < a->codec_count; i++)
-        if (a->codecs[i] != b->codecs[i]) return 0;
-    return 1;
-}
-
 static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard, uint32_t *out)
 {
     const fs_arm *arm = &plan->campaign->arms[arm_index];
@@ -157,7 +148,7 @@ static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard,
     for (size_t i = 0; i < plan->variant_count; i++) {
         *out = (uint32_t)i;
         if (plan->variants[i].model == wanted.model &&
-            same_protect(&plan->variants[i].protect, &wanted.protect))
+            fs_protect_equal(&plan->variants[i].protect, &wanted.protect))
             return FS_OK;
     }
     if (plan->variant_count == FS_VARIANTS_MAX)
@@ -250,6 +241,28 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     return fs_hash_u64(&hash);
 }
 
+/** Redundant bits are hit as often as data bits. Where a cell names bits of the words, those are
+ * what is asked about, and nothing else is hit. */
+static void set_checks(const expansion *e, fs_cell *cell)
+{
+    const fs_arm *arm = &e->plan->campaign->arms[cell->arm];
+    const fs_protect *protect = &e->plan->variants[cell->variant].protect;
+    const double sites = (double)cell->space->values * cell->space->bit_count;
+    fs_hasher hasher;
+    fs_hash hash;
+    if (!arm->metadata || !fs_protect_has_checks(protect)) return;
+    if (cell->space->bit_count != fs_protect_format(protect)->bits) return;
+    cell->check_rate = fs_cell_faults(cell) / sites;
+    if (cell->check_rate > 1) cell->check_rate = 1;
+    fs_hasher_init(&hasher);
+    hash_text(&hasher, "redundant bits");
+    fs__hash_number(&hasher, cell->draw_key);
+    for (unsigned i = 0; i < protect->codec_count; i++)
+        hash_text(&hasher, protect->codecs[i]->name);
+    fs_hasher_final(&hasher, &hash);
+    cell->check_key = fs_hash_u64(&hash);
+}
+
 /* --- Cells ------------------------------------------------------------------------------------ */
 
 static fs_status check_amount(const fs_cell *cell)
@@ -296,7 +309,9 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
     };
     cell->draw_key = draw_key(e, cell);
     FS_TRY(name_cell(e, cell));
-    return check_amount(cell);
+    FS_TRY(check_amount(cell));
+    set_checks(e, cell);
+    return FS_OK;
 }
 
 static size_t cells_per_arm(const expansion *e)

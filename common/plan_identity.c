@@ -49,6 +49,9 @@ static fs_status put_arms(const fs_plan *plan, fs_buf *out)
         for (unsigned p = 0; p < arm->protect_count; p++)
             FS_TRY(fs_buf_printf(out, " %s", arm->protect[p]));
         FS_TRY(fs_buf_puts(out, arm->protect_count == 0 ? " none\n" : "\n"));
+        if (fs_arm_has_checks(arm))
+            FS_TRY(fs_buf_printf(out, "arm.%s.metadata: %s\n", arm->name,
+                                 arm->metadata ? "yes" : "no"));
     }
     return FS_OK;
 }

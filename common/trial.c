@@ -8,10 +8,12 @@
 
 enum {
     RECORD_VERSION = 1,
+    RECORD_VERSION_CHECKS = 2, /* the same and, after the sums, check_faults, which are not 0 */
+    CHECKS_BYTES = 8,
     HEAD_BYTES = 1 + 1 + 1 + 1 + 5 * 4 + 13 * 8, /* fixed part, `kept` as one byte */
     FAULT_BYTES = 4 + 1 + 1 + 8 + 4 * 4,
     CHECKSUM_BYTES = 8,
-    RECORD_BYTES_MAX = HEAD_BYTES + FS_FAULTS_KEPT_MAX * FAULT_BYTES + CHECKSUM_BYTES
+    RECORD_BYTES_MAX = HEAD_BYTES + CHECKS_BYTES + FS_FAULTS_KEPT_MAX * FAULT_BYTES + CHECKSUM_BYTES
 };
 _Static_assert((int)RECORD_BYTES_MAX <= (int)FS_TRIAL_RECORD_BYTES_MAX, "a record fits its limit");
 
@@ -52,7 +54,7 @@ fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
     FS_ASSERT(self->kept <= FS_FAULTS_KEPT_MAX && self->outcome < FS_OUTCOME_COUNT);
     uint8_t bytes[RECORD_BYTES_MAX];
     cursor c = {bytes};
-    put(&c, RECORD_VERSION, 1);
+    put(&c, self->check_faults == 0 ? RECORD_VERSION : RECORD_VERSION_CHECKS, 1);
     put(&c, self->outcome, 1);
     put(&c, self->critical != 0, 1);
     put(&c, self->kept, 1);
@@ -68,6 +70,7 @@ fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
                              self->corrected,      self->detected,  self->miscorrected,
                              self->faults_checksum};
     for (int i = 0; i < 7; i++) put(&c, sums[i], 8);
+    if (self->check_faults > 0) put(&c, self->check_faults, CHECKS_BYTES);
     for (uint32_t i = 0; i < self->kept; i++) {
         const fs_fault_record *fault = &self->fault[i];
         put(&c, fault->tensor, 4);
@@ -102,13 +105,15 @@ static fs_status check_record(const fs_trial_record *r)
 fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
 {
     const uint8_t *at = data;
-    if (size < HEAD_BYTES + CHECKSUM_BYTES || at[0] != RECORD_VERSION) {
-        return fs_fail(FS_ECORRUPT, "not a trial record of version %d (%zu bytes)", RECORD_VERSION,
-                       size);
+    if (size < HEAD_BYTES + CHECKSUM_BYTES ||
+        (at[0] != RECORD_VERSION && at[0] != RECORD_VERSION_CHECKS)) {
+        return fs_fail(FS_ECORRUPT, "not a trial record of version %d or %d (%zu bytes)",
+                       RECORD_VERSION, RECORD_VERSION_CHECKS, size);
     }
+    const int checks = at[0] == RECORD_VERSION_CHECKS;
     uint32_t kept = at[3];
-    if (kept > FS_FAULTS_KEPT_MAX ||
-        size != (size_t)HEAD_BYTES + kept * (size_t)FAULT_BYTES + CHECKSUM_BYTES) {
+    if (kept > FS_FAULTS_KEPT_MAX || size != (size_t)HEAD_BYTES + (checks ? CHECKS_BYTES : 0) +
+                                                 kept * (size_t)FAULT_BYTES + CHECKSUM_BYTES) {
         return fs_fail(FS_ECORRUPT, "a trial record has the wrong length, %zu bytes", size);
     }
     const uint8_t *tail = at + size - CHECKSUM_BYTES;
@@ -128,6 +133,11 @@ fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
     uint64_t *sums[] = {&out->faults,   &out->effective,    &out->visible,        &out->corrected,
                         &out->detected, &out->miscorrected, &out->faults_checksum};
     for (int i = 0; i < 7; i++) *sums[i] = get(&at, 8);
+    if (checks) {
+        out->check_faults = get(&at, CHECKS_BYTES);
+        if (out->check_faults == 0)
+            return fs_fail(FS_ECORRUPT, "a trial record of version 2 has no faults in checks");
+    }
     for (uint32_t i = 0; i < kept; i++) {
         fs_fault_record *fault = &out->fault[i];
         fault->tensor = (uint32_t)get(&at, 4);

@@ -62,12 +62,14 @@ typedef struct fs_trial_record {
     uint64_t corrected;       /* by the protection, codewords */
     uint64_t detected;        /* and not corrected */
     uint64_t miscorrected;    /* of the corrected: the value still differs from clean */
+    uint64_t check_faults;    /* drawn in a protection's redundant bits, beside `faults` */
     uint64_t faults_checksum; /* fs_fault_list_checksum of the drawn list */
     uint32_t kept;            /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
     fs_fault_record fault[FS_FAULTS_KEPT_MAX];
 } fs_trial_record;
 
-/** Appends the record's encoding: version, fields little-endian, XXH3-64. Errors: FS_ENOMEM. */
+/** Appends the record's encoding: version (1 without check_faults, 2 with), fields little-endian,
+ * XXH3-64. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out);
 /** Reads one encoding of exactly `size` bytes. Errors: FS_ECORRUPT for a wrong version, length,
  * checksum, or numbers that contradict each other. */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coding.h"
 #include "nn_model.h"
 #include "safetensors.h"
 
@@ -23,8 +24,9 @@ typedef struct nn_place {
 
 struct nn_model {
     fs_geometry *geometry;
-    fs_safetensors *weights; /* kept open for nn_model_clean */
-    nn_place *places;        /* [tensor_count] */
+    fs_safetensors *weights;   /* kept open for nn_model_clean */
+    nn_place *places;          /* [tensor_count] */
+    fs_protection *protection; /* that the weights were read through; NULL once it is taken */
     int image_fd;
     float *image; /* mapped shared; read-only after opening */
     size_t image_bytes;
@@ -41,6 +43,12 @@ struct nn_view {
 
 /** @return the index in the image of an element of a tensor. Asserts the range. */
 size_t nn__image_index(const nn_model *self, uint32_t tensor, uint64_t element);
+/** Copies `count` values of a tensor from element `first` on to their places in the image. */
+void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const float *values,
+                      size_t count);
+/** Reads every parameter through the model's protection into the image and counts what that alters;
+ * what the protection learns of the tensors is learnt first. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status nn__load_protected(nn_model *self);
 /** @return the tensor's first float as the view sees it. */
 const float *nn__weights(const nn_view *self, uint32_t tensor);
 /** Makes the scratch at least `size` floats large, 64-byte aligned; its contents are undefined.

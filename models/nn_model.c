@@ -15,11 +15,9 @@
 
 enum {
     FLOATS_PER_LINE = 16,
-    LOAD_BLOCK = 4096, /* values read from the file at a time, a multiple of every codeword */
+    LOAD_BLOCK = 4096, /* values read from the file at a time */
     NAME_BYTES_MAX = 128
 };
-
-_Static_assert(LOAD_BLOCK % FS_CODEWORD_WORDS_MAX == 0, "a codeword lies in one block");
 
 size_t nn__aligned(size_t size)
 {
@@ -185,29 +183,10 @@ static void lay_out(nn_model *self)
     self->image_bytes = next * sizeof(float);
 }
 
-/* Encodes and decodes a block of whole codewords as the protection's memory would; the last
- * codeword of a tensor is filled up with zeros. */
-static void protect_block(nn_model *self, const fs_protect *protect, uint32_t *words, size_t count)
-{
-    const unsigned step = fs_protect_words(protect);
-    fs_codec_report report = {0};
-    for (size_t i = 0; i < count; i += step) {
-        uint32_t clean[FS_CODEWORD_WORDS_MAX];
-        fs_check check = {0};
-        memcpy(clean, words + i, step * sizeof *clean);
-        fs_protect_encode(protect, words + i, &check);
-        fs_protect_decode(protect, words + i, &check, &report);
-        for (size_t j = 0; j < step && i + j < count; j++) {
-            self->altered += clean[j] != words[i + j];
-        }
-    }
-}
-
-/* Copies `count` values of a tensor from element `first` on to their places. Within a row of a
- * torch Linear they lie a panel's width apart, within a panel's columns of a Conv1D side by side.
- */
-static void place_values(nn_model *self, uint32_t tensor, uint64_t first, const float *values,
-                         size_t count)
+/* Within a row of a torch Linear values lie a panel's width apart, within a panel's columns of a
+ * Conv1D side by side. */
+void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const float *values,
+                      size_t count)
 {
     const nn_place *place = &self->places[tensor];
     const size_t cols = self->geometry->tensors[tensor].cols;
@@ -229,22 +208,15 @@ static void place_values(nn_model *self, uint32_t tensor, uint64_t first, const 
     }
 }
 
-static void load_tensor(nn_model *self, uint32_t tensor, const fs_protect *protect)
+static void load_plain(nn_model *self, uint32_t tensor)
 {
-    union {
-        float values[LOAD_BLOCK];
-        uint32_t words[LOAD_BLOCK];
-    } block;
+    float values[LOAD_BLOCK];
     const fs_tensor *shape = &self->geometry->tensors[tensor];
     const uint64_t total = (uint64_t)shape->rows * shape->cols;
     for (uint64_t first = 0; first < total; first += LOAD_BLOCK) {
         size_t count = total - first < LOAD_BLOCK ? (size_t)(total - first) : LOAD_BLOCK;
-        fs_tensor_to_f32(block.values, self->places[tensor].source, first, count);
-        if (protect != NULL) {
-            memset(block.words + count, 0, (LOAD_BLOCK - count) * sizeof *block.words);
-            protect_block(self, protect, block.words, count);
-        }
-        place_values(self, tensor, first, block.values, count);
+        fs_tensor_to_f32(values, self->places[tensor].source, first, count);
+        nn__place_values(self, tensor, first, values, count);
     }
 }
 
@@ -281,10 +253,14 @@ static fs_status open_model(nn_model *self, const char *dir, const fs_protect *p
     FS_TRY(find_sources(self, dir));
     lay_out(self);
     FS_TRY(make_image(self, dir));
-    if (protect != NULL && protect->codec_count == 0 && protect->guard.kind == FS_GUARD_NONE) {
-        protect = NULL;
+    static const fs_protect none;
+    if (protect == NULL) protect = &none;
+    FS_TRY(fs_protection_new(&self->protection, protect, self->geometry->tensor_count));
+    if (fs_protect_is_plain(protect)) {
+        for (uint32_t i = 0; i < self->geometry->tensor_count; i++) load_plain(self, i);
+    } else {
+        FS_TRY(nn__load_protected(self));
     }
-    for (uint32_t i = 0; i < self->geometry->tensor_count; i++) load_tensor(self, i, protect);
     self->checksum = fs_checksum(self->image, self->image_bytes);
     if (mprotect(self->image, self->image_bytes, PROT_READ) != 0) {
         return fs_fail(FS_EIO, "%s: cannot seal the weights: %s", dir, strerror(errno));
@@ -312,6 +288,7 @@ void nn_model_close(nn_model **self)
     if ((*self)->image != NULL) munmap((*self)->image, (*self)->image_bytes);
     if ((*self)->image_fd >= 0) close((*self)->image_fd);
     free((*self)->places);
+    fs_protection_destroy(&(*self)->protection);
     fs_safetensors_close(&(*self)->weights);
     fs_geometry_destroy(&(*self)->geometry);
     free(*self);
@@ -336,6 +313,17 @@ uint32_t nn_model_clean(const nn_model *self, uint32_t tensor, uint64_t element)
 uint64_t nn_model_altered(const nn_model *self)
 {
     return self->altered;
+}
+
+const fs_protection *nn_model_protection(const nn_model *self)
+{
+    return self->protection;
+}
+
+void nn_model_take_protection(nn_model *self, fs_protection **out)
+{
+    *out = self->protection;
+    self->protection = NULL;
 }
 
 uint64_t nn_model_checksum(const nn_model *self)

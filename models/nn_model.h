@@ -13,19 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "coding.h"
 #include "geometry.h"
-#include "protect.h"
 #include "status.h"
 
 typedef struct nn_model nn_model;
 typedef struct nn_view nn_view;
 
 /** Loads a HuggingFace folder and reads every parameter through `protect` (NULL: plain).
- * A codeword is a run of consecutive elements of one tensor, the last of a tensor filled up with
- * zeros. F32, F16 and BF16 tensors; prefixes "bert." and "transformer." optional; old
- * LayerNorm.gamma and beta; buffers that are no parameters are ignored. Errors: as fs_config_read
- * and fs_safetensors_open; FS_EFORMAT naming a missing tensor or a wrong shape or dtype, with what
- * was expected; FS_ENOMEM. */
+ * Codewords lie within the rows of a tensor (codec.h). F32, F16 and BF16 tensors; prefixes "bert."
+ * and "transformer." optional; old LayerNorm.gamma and beta; buffers that are no parameters are
+ * ignored. Errors: as fs_config_read and fs_safetensors_open; FS_EFORMAT naming a missing tensor or
+ * a wrong shape or dtype, with what was expected; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
 /** Frees; every view must be gone. Nulls; idempotent. */
 void nn_model_close(nn_model **self);
@@ -34,6 +33,10 @@ const fs_geometry *nn_model_geometry(const nn_model *self);
 uint32_t nn_model_clean(const nn_model *self, uint32_t tensor, uint64_t element);
 /** @return how many values reading through `protect` changed (clipped, masked, guarded). */
 uint64_t nn_model_altered(const nn_model *self);
+/** @return the protections that the weights were read through, with what they have learnt. */
+const fs_protection *nn_model_protection(const nn_model *self);
+/** Hands that over to the caller, who frees it; the model lives on without. */
+void nn_model_take_protection(nn_model *self, fs_protection **out);
 /** @return XXH3-64 over the packed weights. */
 uint64_t nn_model_checksum(const nn_model *self);
 

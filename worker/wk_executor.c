@@ -24,7 +24,8 @@ typedef struct image {
 } image;
 
 typedef struct variant_slot {
-    image *made; /* NULL until then */
+    image *made;               /* NULL until then */
+    fs_protection *protection; /* the variant's own, whoever's image it reads */
     fs_status status;
     char why[512]; /* detail of a failed making */
 } variant_slot;
@@ -95,6 +96,8 @@ void wk_executor_destroy(wk_executor **self)
         dataset_destroy(&e->data[m]);
     }
     pthread_mutex_destroy(&e->lock);
+    for (size_t i = 0; e->slots != NULL && i < e->plan->variant_count; i++)
+        fs_protection_destroy(&e->slots[i].protection);
     free(e->data);
     free(e->slots);
     free(e->images);
@@ -111,7 +114,8 @@ static uint64_t golden_bytes_left(const wk_executor *self)
 }
 
 /* Loads the variant's weights; makes their golden run unless another variant reads the same. */
-static fs_status make_image(wk_executor *self, const fs_variant *variant, image **out)
+static fs_status make_image(wk_executor *self, const fs_variant *variant,
+                            fs_protection **protection, image **out)
 {
     const fs_plan_model *model = &self->plan->models[variant->model];
     image *made = calloc(1, sizeof *made);
@@ -121,6 +125,7 @@ static fs_status make_image(wk_executor *self, const fs_variant *variant, image 
     fs_status status = made->trials == NULL
                            ? fs_fail(FS_ENOMEM, "no memory for a model")
                            : nn_model_open(&made->model, model->path, &variant->protect);
+    if (status == FS_OK) nn_model_take_protection(made->model, protection);
     for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
         if (self->images[i]->plan_model != variant->model ||
             nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model)) {
@@ -149,7 +154,8 @@ static fs_status image_of(wk_executor *self, uint32_t variant, image **out)
     variant_slot *slot = &self->slots[variant];
     pthread_mutex_lock(&self->lock);
     if (slot->made == NULL && slot->status == FS_OK) {
-        slot->status = make_image(self, &self->plan->variants[variant], &slot->made);
+        slot->status =
+            make_image(self, &self->plan->variants[variant], &slot->protection, &slot->made);
         strncpy(slot->why, fs_status_detail(), sizeof slot->why - 1);
     }
     *out = slot->made;
@@ -175,12 +181,12 @@ static int audited(const wk_executor *self, const fs_cell *cell, uint64_t trial)
 }
 
 /* The same trial by brute force must give the same record. */
-static fs_status audit(wk_trial *runner, const fs_cell *cell, const fs_protect *protect,
+static fs_status audit(wk_trial *runner, const fs_cell *cell, const fs_protection *protection,
                        uint64_t trial, const fs_trial_record *record)
 {
     fs_trial_record again;
     fs_buf fast = {0}, brute = {0};
-    fs_status status = wk_trial_run(runner, cell, protect, trial, 1, &again);
+    fs_status status = wk_trial_run(runner, cell, protection, trial, 1, &again);
     if (status == FS_OK) status = fs_trial_encode(record, &fast);
     if (status == FS_OK) status = fs_trial_encode(&again, &brute);
     if (status == FS_OK &&
@@ -198,17 +204,17 @@ fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_inde
 {
     FS_ASSERT(thread < self->options.threads && cell_index < self->plan->cell_count);
     const fs_cell *cell = &self->plan->cells[cell_index];
-    const fs_protect *protect = &self->plan->variants[cell->variant].protect;
     image *found;
     FS_TRY(image_of(self, cell->variant, &found));
+    const fs_protection *protection = self->slots[cell->variant].protection;
     wk_trial **runner = &found->trials[thread];
     if (*runner == NULL) {
         uint64_t share = self->options.private_bytes_max /
                          ((uint64_t)self->options.threads * self->plan->variant_count);
         FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical, share));
     }
-    FS_TRY(wk_trial_run(*runner, cell, protect, trial, self->options.brute_force, out));
-    if (audited(self, cell, trial)) FS_TRY(audit(*runner, cell, protect, trial, out));
+    FS_TRY(wk_trial_run(*runner, cell, protection, trial, self->options.brute_force, out));
+    if (audited(self, cell, trial)) FS_TRY(audit(*runner, cell, protection, trial, out));
     uint64_t run = ++self->trials_run[thread];
     if (self->options.check_always || run % CHECK_EVERY_TRIALS == 0) {
         return wk_trial_check(*runner);

@@ -2,21 +2,22 @@
 
 #include <stdlib.h>
 
-/* One composed codeword: up to FS_CODEWORD_WORDS_MAX neighbouring values of a tensor. A codeword
- * that the tensor's end cuts is filled with zeros. */
-typedef struct codeword {
-    uint32_t tensor;
-    uint64_t first;                         /* element of its first word */
-    unsigned words;                         /* composed length */
-    unsigned inside;                        /* words that exist in the tensor */
-    uint32_t clean[FS_CODEWORD_WORDS_MAX];  /* as in the model's file */
-    uint32_t stored[FS_CODEWORD_WORDS_MAX]; /* encoded */
-    uint32_t faulty[FS_CODEWORD_WORDS_MAX]; /* stored, hit */
-    uint32_t before[FS_CODEWORD_WORDS_MAX]; /* what arithmetic saw */
-    uint32_t after[FS_CODEWORD_WORDS_MAX];  /* and sees */
-} codeword;
+#include <string.h>
 
-static fs_status remember(wk_injection *self, const codeword *w, unsigned i, uint16_t slice)
+/* A unit of codewords of one row, and the hits that are not yet applied. */
+typedef struct unit {
+    uint32_t tensor;
+    uint64_t first; /* element of its first word */
+    size_t count;   /* words */
+    uint16_t slice; /* of its first hit */
+    fs_coding coding;
+    const fs_fault *faults; /* that lie in it */
+    size_t fault_count;
+    const fs_check_fault *checks;
+    size_t check_count;
+} unit;
+
+static fs_status remember(wk_injection *self, const unit *u, size_t i)
 {
     if (self->count == self->capacity) {
         size_t capacity = self->capacity == 0 ? 64 : 2 * self->capacity;
@@ -25,85 +26,181 @@ static fs_status remember(wk_injection *self, const codeword *w, unsigned i, uin
         self->changes = changes;
         self->capacity = capacity;
     }
-    self->changes[self->count++] = (wk_change){w->tensor, slice, w->first + i};
+    /* A unit may reach into a neighbouring slice; its hits' own slice is close enough for what a
+     * slice decides, the layer. */
+    self->changes[self->count++] = (wk_change){u->tensor, u->slice, u->first + i};
     return FS_OK;
 }
 
-/* Loads the codeword of the first fault, hits it with all its faults, decodes.
- * @return the number of faults that lie in it. */
-static size_t hit_codeword(codeword *w, const nn_view *view, const fs_protect *protect,
-                           const fs_fault *faults, size_t count, fs_trial_record *record)
+/* Stores the unit's clean words as the protected memory would, and hits them. */
+static void hit(const unit *u, fs_coding_room *room, const nn_model *model, fs_trial_record *record)
 {
-    const nn_model *model = nn_view_model(view);
-    const fs_tensor *tensor = &nn_model_geometry(model)->tensors[faults[0].tensor];
-    uint64_t values = (uint64_t)tensor->rows * tensor->cols;
-    *w = (codeword){.tensor = faults[0].tensor, .words = fs_protect_words(protect)};
-    w->first = faults[0].element - faults[0].element % w->words;
-    w->inside = values - w->first < w->words ? (unsigned)(values - w->first) : w->words;
-    for (unsigned i = 0; i < w->inside; i++) {
-        w->clean[i] = w->stored[i] = nn_model_clean(model, w->tensor, w->first + i);
-        w->before[i] = nn_view_get(view, w->tensor, w->first + i);
-    }
-    fs_check check = {0};
-    fs_protect_encode(protect, w->stored, &check);
-    for (unsigned i = 0; i < w->words; i++) w->faulty[i] = w->stored[i];
-    size_t n = 0;
-    for (; n < count && faults[n].tensor == w->tensor && faults[n].element < w->first + w->words;
-         n++) {
-        uint32_t *word = &w->faulty[faults[n].element - w->first], old = *word;
-        *word = fs_fault_apply(faults[n], old);
+    const fs_protect *protect = u->coding.protect;
+    const fs_format *format = fs_protect_format(protect);
+    const size_t padded = fs_coding_padded(protect, u->count), bytes = padded * sizeof(uint32_t);
+    for (size_t i = 0; i < u->count; i++)
+        room->prepared[i] =
+            fs_format_narrow(format, nn_model_clean(model, u->tensor, u->first + i));
+    for (size_t i = u->count; i < padded; i++) room->prepared[i] = 0;
+    fs_coding_prepare(&u->coding, room->prepared, u->count);
+    memcpy(room->stored, room->prepared, bytes);
+    fs_coding_encode(&u->coding, room->stored, u->count, room->check);
+    memcpy(room->faulty, room->stored, bytes);
+    for (size_t f = 0; f < u->fault_count; f++) {
+        uint32_t *word = &room->faulty[u->faults[f].element - u->first], old = *word;
+        *word = fs_fault_apply(u->faults[f], old);
         record->effective += *word != old;
     }
-    fs_codec_report report = {0};
-    for (unsigned i = 0; i < w->words; i++) w->after[i] = w->faulty[i];
-    fs_protect_decode(protect, w->after, &check, &report);
-    record->corrected += report.corrected;
-    record->detected += report.detected;
-    int differs = 0;
-    for (unsigned i = 0; i < w->inside; i++) differs |= w->after[i] != w->before[i];
-    record->miscorrected += differs && report.corrected > 0;
-    return n;
+    for (size_t f = 0; f < u->check_count; f++) {
+        const fs_check_fault *fault = &u->checks[f];
+        const fs_codec *codec = protect->codecs[fault->codec];
+        const size_t cols = nn_model_geometry(model)->tensors[u->tensor].cols;
+        const size_t index = (fault->element - u->first) / fs_codec_words(codec, format, cols);
+        fs_check_apply(fault, room->check + index * fs_codec_check_bytes(codec) +
+                                  fs_coding_check_offset(protect, fault->codec, u->count));
+    }
+    memcpy(room->read, room->faulty, bytes);
 }
 
-static void keep_faults(const codeword *w, const fs_fault *faults, size_t n,
+static void keep_faults(const unit *u, const fs_coding_room *room, const nn_view *view,
                         fs_trial_record *record)
 {
-    for (size_t f = 0; f < n && record->kept < FS_FAULTS_KEPT_MAX; f++) {
-        size_t i = (size_t)(faults[f].element - w->first);
-        record->fault[record->kept++] = (fs_fault_record){.tensor = w->tensor,
-                                                          .bit = faults[f].bit,
-                                                          .kind = faults[f].kind,
-                                                          .element = faults[f].element,
-                                                          .before = w->stored[i],
-                                                          .after = w->faulty[i],
-                                                          .value_before = w->before[i],
-                                                          .value_after = w->after[i]};
+    for (size_t f = 0; f < u->fault_count && record->kept < FS_FAULTS_KEPT_MAX; f++) {
+        const fs_fault *fault = &u->faults[f];
+        const size_t i = (size_t)(fault->element - u->first);
+        record->fault[record->kept++] =
+            (fs_fault_record){.tensor = u->tensor,
+                              .bit = fault->bit,
+                              .kind = fault->kind,
+                              .element = fault->element,
+                              .before = room->stored[i],
+                              .after = room->faulty[i],
+                              .value_before = nn_view_get(view, u->tensor, fault->element),
+                              .value_after = room->read[i]};
     }
 }
 
-fs_status wk_inject(wk_injection *self, nn_view *view, const fs_protect *protect,
-                    const fs_fault_list *faults, fs_trial_record *record)
+/* Encodes, hits and decodes one unit, and writes what changed. */
+static fs_status inject_unit(wk_injection *self, const unit *u, nn_view *view,
+                             fs_trial_record *record)
 {
-    self->count = 0;
-    record->faults = faults->count;
-    record->faults_checksum = fs_fault_list_checksum(faults);
-    for (size_t at = 0; at < faults->count;) {
-        codeword w;
-        const fs_fault *hit = &faults->items[at];
-        size_t n = hit_codeword(&w, view, protect, hit, faults->count - at, record);
-        keep_faults(&w, hit, n, record);
-        for (unsigned i = 0; i < w.inside; i++) {
-            if (w.after[i] == w.before[i]) continue;
-            /* A codeword may reach into a neighbouring slice; the faults' own slice is close
-             * enough for what a slice decides, the layer. */
-            fs_status status = remember(self, &w, i, hit->slice);
-            if (status != FS_OK) return status;
-            nn_view_set(view, w.tensor, w.first + i, w.after[i]);
-            record->visible++;
-        }
-        at += n;
+    const fs_protect *protect = u->coding.protect;
+    fs_coding_room *room = &self->room;
+    FS_TRY(fs_coding_room_reserve(room, protect, u->count));
+    hit(u, room, nn_view_model(view), record);
+    fs_codec_report report = {0};
+    fs_coding_decode(&u->coding, room->read, u->count, room->check, room->prepared, room->scratch,
+                     &report);
+    for (size_t i = 0; i < u->count; i++)
+        room->read[i] = fs_guard_read(&protect->guard,
+                                      fs_format_widen(fs_protect_format(protect), room->read[i]));
+    keep_faults(u, room, view, record);
+    uint64_t visible = 0;
+    for (size_t i = 0; i < u->count; i++) {
+        if (room->read[i] == nn_view_get(view, u->tensor, u->first + i)) continue;
+        FS_TRY(remember(self, u, i));
+        nn_view_set(view, u->tensor, u->first + i, room->read[i]);
+        visible++;
+    }
+    record->visible += visible;
+    record->corrected += report.corrected;
+    record->detected += report.detected;
+    record->miscorrected += visible > 0 && report.corrected > 0;
+    self->left += report.left;
+    return FS_OK;
+}
+
+/* The unit that holds an element. */
+static void find_unit(unit *u, const fs_protect *protect, const fs_tensor *tensor, uint64_t element)
+{
+    const uint64_t col = element % tensor->cols, words = fs_coding_unit(protect, tensor->cols);
+    const uint64_t start = col - col % words, left = tensor->cols - start;
+    u->first = element - col + start;
+    u->count = (size_t)(left < words ? left : words);
+}
+
+/* Takes the hits that lie in the unit off the front of both lists. */
+static void take_hits(unit *u, const wk_hits *hits, size_t *fault, size_t *check)
+{
+    const uint64_t end = u->first + u->count;
+    if (hits->faults->count > 0) u->faults = hits->faults->items + *fault;
+    if (hits->checks->count > 0) u->checks = hits->checks->items + *check;
+    u->fault_count = u->check_count = 0;
+    while (*fault < hits->faults->count && hits->faults->items[*fault].tensor == u->tensor &&
+           hits->faults->items[*fault].element < end) {
+        u->fault_count++;
+        (*fault)++;
+    }
+    while (*check < hits->checks->count && hits->checks->items[*check].tensor == u->tensor &&
+           hits->checks->items[*check].element < end) {
+        u->check_count++;
+        (*check)++;
+    }
+    if (u->fault_count > 0)
+        u->slice = u->faults[0].slice;
+    else if (u->check_count > 0)
+        u->slice = u->checks[0].slice;
+}
+
+/* Finds the unit of the first hit of either list. @return zero if there is none left. */
+static int next_hit_unit(unit *u, const wk_hits *hits, const fs_geometry *geometry, size_t fault,
+                         size_t check)
+{
+    const int has_fault = fault < hits->faults->count, has_check = check < hits->checks->count;
+    if (!has_fault && !has_check) return 0;
+    const fs_fault *f = has_fault ? hits->faults->items + fault : NULL;
+    const fs_check_fault *c = has_check ? hits->checks->items + check : NULL;
+    const int fault_first =
+        c == NULL || (f != NULL && (f->tensor < c->tensor ||
+                                    (f->tensor == c->tensor && f->element <= c->element)));
+    u->tensor = fault_first ? f->tensor : c->tensor;
+    u->coding = fs_protection_coding(hits->protection, u->tensor);
+    find_unit(u, &hits->protection->protect, &geometry->tensors[u->tensor],
+              fault_first ? f->element : c->element);
+    return 1;
+}
+
+static fs_status inject_hit(wk_injection *self, nn_view *view, const wk_hits *hits,
+                            fs_trial_record *record)
+{
+    const fs_geometry *geometry = nn_model_geometry(nn_view_model(view));
+    unit u = {0};
+    size_t fault = 0, check = 0;
+    while (next_hit_unit(&u, hits, geometry, fault, check)) {
+        take_hits(&u, hits, &fault, &check);
+        FS_TRY(inject_unit(self, &u, view, record));
     }
     return FS_OK;
+}
+
+static fs_status inject_everything(wk_injection *self, nn_view *view, const wk_hits *hits,
+                                   fs_trial_record *record)
+{
+    const fs_geometry *geometry = nn_model_geometry(nn_view_model(view));
+    unit u = {0};
+    size_t fault = 0, check = 0;
+    for (; u.tensor < geometry->tensor_count; u.tensor++) {
+        const fs_tensor *tensor = &geometry->tensors[u.tensor];
+        const uint64_t values = (uint64_t)tensor->rows * tensor->cols;
+        u.coding = fs_protection_coding(hits->protection, u.tensor);
+        for (uint64_t element = 0; element < values; element = u.first + u.count) {
+            find_unit(&u, &hits->protection->protect, tensor, element);
+            take_hits(&u, hits, &fault, &check);
+            FS_TRY(inject_unit(self, &u, view, record));
+        }
+    }
+    return FS_OK;
+}
+
+fs_status wk_inject(wk_injection *self, nn_view *view, const wk_hits *hits, fs_trial_record *record)
+{
+    self->count = 0;
+    self->left = 0;
+    record->faults = hits->faults->count;
+    record->check_faults = hits->checks->count;
+    record->faults_checksum = fs_fault_list_checksum(hits->faults);
+    return hits->everything ? inject_everything(self, view, hits, record)
+                            : inject_hit(self, view, hits, record);
 }
 
 void wk_restore(wk_injection *self, nn_view *view, const nn_view *clean)
@@ -119,5 +216,6 @@ void wk_restore(wk_injection *self, nn_view *view, const nn_view *clean)
 void wk_injection_free(wk_injection *self)
 {
     free(self->changes);
+    fs_coding_room_free(&self->room);
     *self = (wk_injection){0};
 }

@@ -35,6 +35,7 @@ struct wk_trial {
     size_t written;     /* values since its pages were last shared: as many may be private */
     nn_view *clean;     /* is never written */
     fs_fault_list faults;
+    fs_check_list checks;
     wk_injection injection;
     fault_map map;
     uint8_t *token_hit;    /* [vocab] embedding rows with a changed value */
@@ -117,6 +118,7 @@ void wk_trial_destroy(wk_trial **self)
     nn_view_destroy(&t->view);
     nn_view_destroy(&t->clean);
     fs_fault_list_free(&t->faults);
+    fs_check_list_free(&t->checks);
     wk_injection_free(&t->injection);
     void *blocks[] = {t->map.layer, t->token_hit, t->position_hit, t->everyone, t->results,
                       t->dirty,     t->off,       t->state,        t->active,   t->sub_off,
@@ -423,8 +425,9 @@ static void summarise(wk_trial *self, fs_trial_record *record)
     double loss = 0, kl = 0;
     for (uint32_t i = 0; i < count; i++) {
         input_result *r = &self->results[i];
-        /* What a protection noticed and could not mend is known to be wrong, whatever came out. */
-        if (record->detected > 0) r->outcome = FS_OUTCOME_DUE;
+        /* What a protection noticed, could not mend and did not make harmless either is known to be
+         * wrong, whatever came out. */
+        if (self->injection.left > 0) r->outcome = FS_OUTCOME_DUE;
         outcomes[r->outcome]++;
         if (r->outcome > record->outcome) record->outcome = r->outcome;
         if (r->outcome != FS_OUTCOME_MASKED && self->first_difference > golden->layers + 1) {
@@ -480,13 +483,15 @@ static fs_status check_restored(const wk_trial *self, const fs_fault_list *fault
     return FS_OK;
 }
 
-fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protect *protect,
+fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection *protection,
                        uint64_t trial, int brute_force, fs_trial_record *record)
 {
     *record = (fs_trial_record){0};
     self->first_difference = UINT32_MAX;
     FS_TRY(fs_cell_draw(&self->faults, cell, trial));
-    fs_status status = wk_inject(&self->injection, self->view, protect, &self->faults, record);
+    FS_TRY(fs_cell_draw_checks(&self->checks, cell, &protection->protect, trial));
+    const wk_hits hits = {protection, &self->faults, &self->checks, brute_force};
+    fs_status status = wk_inject(&self->injection, self->view, &hits, record);
     if (status == FS_OK) {
         map_changes(self);
         plan_blocks(self, brute_force);

@@ -20,8 +20,9 @@ FS_MUST_CHECK fs_status wk_trial_new(wk_trial **out, const wk_golden *golden,
 void wk_trial_destroy(wk_trial **self);
 /** Draws, injects, runs, compares, restores. `record` is replaced. The view's touched values are
  * checked afterwards. Errors: FS_EMISMATCH if a value is not as before; FS_ENOMEM. */
-FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protect *protect,
-                                     uint64_t trial, int brute_force, fs_trial_record *record);
+FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell,
+                                     const fs_protection *protection, uint64_t trial,
+                                     int brute_force, fs_trial_record *record);
 /** Compares the whole view with the model. Errors: FS_EMISMATCH. */
 FS_MUST_CHECK fs_status wk_trial_check(const wk_trial *self);
 /** @return the first boundary at which the last run's state differed from golden, from 0 (the

@@ -7,7 +7,7 @@
 
 #include "assert.h"
 #include "clock.h"
-#include "protect.h"
+#include "coding.h"
 #include "tr_evaluate.h"
 #include "tr_journal.h"
 #include "tr_loss.h"
@@ -154,16 +154,17 @@ static void restore(tr_correct *self, const float *clean, float *faulty)
 
 static void apply(tr_correct *self, float *faulty)
 {
+    const fs_coding ep = {&self->ep, NULL};
     fs_codec_report report = {0};
     for (size_t i = 0; i < self->drawn.count; i++) {
         const fs_fault fault = self->drawn.items[i];
         float *value = faulty + self->layout->tensors[fault.tensor].first + fault.element;
         uint32_t word;
-        fs_check check;
         memcpy(&word, value, sizeof word);
-        fs_protect_encode(&self->ep, &word, &check);
+        fs_coding_prepare(&ep, &word, 1);
+        fs_coding_encode(&ep, &word, 1, NULL);
         word = fs_fault_apply(fault, word);
-        fs_protect_decode(&self->ep, &word, &check, &report);
+        fs_coding_decode(&ep, &word, 1, NULL, NULL, NULL, &report);
         memcpy(value, &word, sizeof word);
         self->stale[fault.tensor] = STALE_WORDS;
         self->changed[fault.tensor] = 1;

@@ -115,6 +115,26 @@ static void test_contradictions_are_refused(void **state)
     }
 }
 
+/* Faults in redundant bits make it version 2; without them a record is what it always was. */
+static void test_check_faults(void **state)
+{
+    fs_trial_record record = {.inputs = 1, .masked = 1}, read;
+    fs_buf plain = {0}, hit = {0};
+    assert_ok(fs_trial_encode(&record, &plain));
+    assert_int_equal(plain.data[0], 1);
+    record.check_faults = 7;
+    assert_ok(fs_trial_encode(&record, &hit));
+    assert_int_equal(hit.data[0], 2);
+    assert_int_equal(hit.size, plain.size + 8);
+    assert_ok(fs_trial_decode(&read, hit.data, hit.size));
+    assert_int_equal(read.check_faults, 7);
+    assert_ok(fs_trial_decode(&read, plain.data, plain.size));
+    assert_int_equal(read.check_faults, 0);
+    assert_status(fs_trial_decode(&read, hit.data, hit.size - 8), FS_ECORRUPT);
+    fs_buf_free(&plain);
+    fs_buf_free(&hit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_one_form_of_nan),
         cmocka_unit_test(test_damage_is_noticed),
         cmocka_unit_test(test_contradictions_are_refused),
+        cmocka_unit_test(test_check_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -281,26 +281,36 @@ static void protections(void **unused)
 }
 
 /* A codec of two words that tells which words it was given: the first is stored in the second's
- * place and back. Filled-up codewords at the end of an odd tensor must not leak. */
-static void swap_words(uint32_t *words, uint16_t *check)
+ * place and back. Codewords end with the row; what fills them up must not leak. */
+static void swap_words(const fs_codec_run *run, uint8_t *check)
 {
-    uint32_t first = words[0];
-    words[0] = words[1];
-    words[1] = first;
-    *check = (uint16_t)(words[0] ^ words[0] >> 16);
+    for (size_t i = 0; i < run->count; i += 2) {
+        uint32_t first = run->words[i];
+        run->words[i] = run->words[i + 1];
+        run->words[i + 1] = first;
+        check[i / 2] = (uint8_t)(run->words[i] ^ run->words[i] >> 16);
+    }
 }
 
-static void swap_back(uint32_t *words, uint16_t check, fs_codec_report *report)
+static void swap_back(const fs_codec_run *run, const uint8_t *check, fs_codec_report *report)
 {
-    report->detected += check != (uint16_t)(words[0] ^ words[0] >> 16);
-    uint32_t first = words[0];
-    words[0] = words[1];
-    words[1] = first ^ 1u;
+    for (size_t i = 0; i < run->count; i += 2) {
+        uint32_t first = run->words[i];
+        report->detected += check[i / 2] != (uint8_t)(first ^ first >> 16);
+        run->words[i] = run->words[i + 1];
+        run->words[i + 1] = first ^ 1u;
+    }
 }
 
 static void codewords(void **unused)
 {
-    static const fs_codec codec = {"swap", "for tests", 2, 16, swap_words, swap_back};
+    static const fs_codec codec = {.name = "swap",
+                                   .summary = "for tests",
+                                   .family = "swap",
+                                   .words = 2,
+                                   .check_bits = 8,
+                                   .encode = swap_words,
+                                   .decode = swap_back};
     const fs_protect protect = {.codecs = {&codec}, .codec_count = 1};
     tiny_spec spec = spec_of(0);
     spec.width = 7;
@@ -314,8 +324,9 @@ static void codewords(void **unused)
     for (uint32_t t = 0; t < geometry->tensor_count; t++) {
         const tiny_tensor *tensor = tiny_model_tensor(tiny, geometry->tensors[t].name);
         for (uint64_t e = 0; e < (uint64_t)tensor->rows * tensor->cols; e++) {
-            assert_int_equal(nn_view_get(view, t, e), bits_of(tensor->values[e]) ^ (e & 1));
-            odd += e & 1;
+            uint64_t second = e % tensor->cols & 1;
+            assert_int_equal(nn_view_get(view, t, e), bits_of(tensor->values[e]) ^ second);
+            odd += second;
         }
     }
     assert_int_equal(nn_model_altered(model), odd);

@@ -1,0 +1,147 @@
+#include "redundancy.h"
+
+#include <stdlib.h>
+
+#include "assert.h"
+#include "math64.h"
+#include "rng.h"
+
+/* The codewords of one codec whose first word lies in one slice: the same columns of each row. */
+typedef struct stripe {
+    const fs_slice *slice;
+    const fs_codec *codec;
+    size_t words;   /* of a codeword */
+    uint64_t first; /* number within the row of the first codeword */
+    uint64_t count; /* in each row */
+    uint64_t rows;
+    uint64_t cols; /* of the tensor */
+} stripe;
+
+static stripe stripe_of(const fs_fault_space *space, const fs_protect *protect, size_t slice,
+                        unsigned codec)
+{
+    const fs_slice *s = &space->geometry->slices[space->slices[slice]];
+    const fs_tensor *tensor = &space->geometry->tensors[s->tensor];
+    stripe out = {
+        .slice = s, .codec = protect->codecs[codec], .rows = tensor->rows, .cols = tensor->cols};
+    out.words = fs_codec_words(out.codec, fs_protect_format(protect), tensor->cols);
+    out.first = ((uint64_t)s->col_first + out.words - 1) / out.words;
+    out.count = ((uint64_t)s->col_first + s->cols + out.words - 1) / out.words - out.first;
+    return out;
+}
+
+static uint64_t sites_of(const stripe *s)
+{
+    return s->rows * s->count * s->codec->check_bits;
+}
+
+uint64_t fs_check_sites(const fs_fault_space *space, const fs_protect *protect)
+{
+    uint64_t sites = 0;
+    for (size_t i = 0; i < space->slice_count; i++) {
+        for (unsigned c = 0; c < protect->codec_count; c++) {
+            const stripe s = stripe_of(space, protect, i, c);
+            sites += sites_of(&s);
+        }
+    }
+    return sites;
+}
+
+static fs_status push(fs_check_list *list, fs_check_fault fault)
+{
+    if (list->count == list->capacity) {
+        if (list->count >= FS_FAULTS_PER_TRIAL_MAX) {
+            return fs_fail(FS_ELIMIT, "a trial has more than %llu faults in redundant bits",
+                           (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
+        }
+        const size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
+        fs_check_fault *items = realloc(list->items, capacity * sizeof *items);
+        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = fault;
+    return FS_OK;
+}
+
+static fs_check_fault locate(const stripe *s, uint64_t site, unsigned codec, uint32_t slice,
+                             fs_fault_kind kind)
+{
+    const uint64_t word = site / s->codec->check_bits;
+    const uint64_t row = word / s->count, col = (s->first + word % s->count) * s->words;
+    return (fs_check_fault){.tensor = s->slice->tensor,
+                            .slice = (uint16_t)slice,
+                            .codec = (uint8_t)codec,
+                            .bit = (uint8_t)(site % s->codec->check_bits),
+                            .kind = (uint8_t)kind,
+                            .element = row * s->cols + col};
+}
+
+/* Geometric gaps through the sites of one stripe. Gaps have no memory, so each stripe begins anew.
+ */
+static fs_status draw_stripe(fs_check_list *out, const stripe *s, unsigned codec, uint32_t slice,
+                             double rate, fs_fault_kind kind, fs_rng *rng)
+{
+    const uint64_t sites = sites_of(s);
+    const double log_miss = rate < 1 ? fs_log1p64(-rate) : 0;
+    for (uint64_t at = 0; at < sites; at++) {
+        if (rate < 1) {
+            const double gap = fs_log64(fs_rng_unit(rng)) / log_miss;
+            if (!(gap < (double)(sites - at))) break;
+            at += (uint64_t)gap;
+        }
+        FS_TRY(push(out, locate(s, at, codec, slice, kind)));
+    }
+    return FS_OK;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const fs_check_fault *x = a, *y = b;
+    if (x->tensor != y->tensor) return x->tensor < y->tensor ? -1 : 1;
+    if (x->element != y->element) return x->element < y->element ? -1 : 1;
+    if (x->codec != y->codec) return x->codec < y->codec ? -1 : 1;
+    return (x->bit > y->bit) - (x->bit < y->bit);
+}
+
+fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const fs_protect *protect,
+                        double rate, fs_fault_kind kind, uint64_t key, uint64_t trial)
+{
+    fs_rng rng;
+    FS_ASSERT(rate >= 0 && rate <= 1);
+    fs_rng_init(&rng, key, trial);
+    out->count = 0;
+    if (rate <= 0) return FS_OK;
+    for (size_t i = 0; i < space->slice_count; i++) {
+        for (unsigned c = 0; c < protect->codec_count; c++) {
+            const stripe s = stripe_of(space, protect, i, c);
+            FS_TRY(draw_stripe(out, &s, c, space->slices[i], rate, kind, &rng));
+        }
+    }
+    if (out->count > 1) qsort(out->items, out->count, sizeof *out->items, compare);
+    return FS_OK;
+}
+
+void fs_check_list_free(fs_check_list *self)
+{
+    free(self->items);
+    *self = (fs_check_list){0};
+}
+
+void fs_check_apply(const fs_check_fault *fault, uint8_t *bytes)
+{
+    uint8_t *byte = &bytes[fault->bit / 8];
+    const uint8_t mask = (uint8_t)(1u << (fault->bit % 8));
+    FS_ASSERT(fault->kind <= FS_FAULT_STUCK1);
+    switch ((fs_fault_kind)fault->kind) {
+    case FS_FAULT_FLIP:
+        *byte ^= mask;
+        break;
+    case FS_FAULT_STUCK0:
+        *byte &= (uint8_t)~mask;
+        break;
+    case FS_FAULT_STUCK1:
+        *byte |= mask;
+        break;
+    }
+}

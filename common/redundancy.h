@@ -1,0 +1,41 @@
+/** Faults in the redundant bits that a list of protections keeps beside the words.
+ *
+ * The redundant bits of a codeword belong to the slice that its first word belongs to. They are hit
+ * with a probability per bit of their own stream, so that all arms meet the same faults in their
+ * data bits. Thread rule: reentrant. */
+#ifndef FS_REDUNDANCY_H
+#define FS_REDUNDANCY_H
+
+#include "fault.h"
+#include "protect.h"
+
+/** One hit redundant bit. */
+typedef struct fs_check_fault {
+    uint32_t tensor;
+    uint16_t slice;
+    uint8_t codec;    /* index into the list */
+    uint8_t bit;      /* of the codeword's redundant bits */
+    uint8_t kind;     /* fs_fault_kind */
+    uint64_t element; /* the codeword's first word: row * cols + col */
+} fs_check_fault;
+
+/** Sorted by (tensor, element, codec, bit). */
+typedef struct fs_check_list {
+    fs_check_fault *items;
+    size_t count;
+    size_t capacity;
+} fs_check_list;
+
+/** Hits each redundant bit of the chosen slices with probability `rate`; replaces `out`'s contents.
+ * Cost in proportion to the faults and the slices. Errors: FS_ELIMIT beyond
+ * FS_FAULTS_PER_TRIAL_MAX, FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space,
+                                      const fs_protect *protect, double rate, fs_fault_kind kind,
+                                      uint64_t key, uint64_t trial);
+void fs_check_list_free(fs_check_list *self);
+/** @return redundant bits of the chosen slices. */
+uint64_t fs_check_sites(const fs_fault_space *space, const fs_protect *protect);
+/** Applies a fault to a codeword's check bytes. */
+void fs_check_apply(const fs_check_fault *fault, uint8_t *bytes);
+
+#endif

@@ -1,0 +1,91 @@
+/* Reading a model as a protected memory would give it: row by row, each value stored, encoded and
+ * decoded again. */
+#include <string.h>
+
+#include "nn_image.h"
+
+/* One row of a tensor on its way. */
+typedef struct row_reader {
+    const nn_model *model;
+    uint32_t tensor;
+    size_t cols;
+    uint64_t first; /* its first element */
+    fs_coding_room room;
+    uint32_t *clean; /* [cols] bits of fp32, as in the file */
+} row_reader;
+
+/* Reads the row's values and prepares them. */
+static void fetch(row_reader *self, const fs_coding *coding)
+{
+    const fs_format *format = fs_protect_format(coding->protect);
+    const size_t padded = fs_coding_padded(coding->protect, self->cols);
+    float *values = (float *)(void *)self->clean;
+    fs_tensor_to_f32(values, self->model->places[self->tensor].source, self->first, self->cols);
+    for (size_t i = 0; i < self->cols; i++)
+        self->room.prepared[i] = fs_format_narrow(format, self->clean[i]);
+    memset(self->room.prepared + self->cols, 0, (padded - self->cols) * sizeof(uint32_t));
+    fs_coding_prepare(coding, self->room.prepared, self->cols);
+}
+
+static void learn_tensor(row_reader *self, fs_protection *protection)
+{
+    fs_codec_param *params = fs_protection_params(protection, self->tensor);
+    const fs_coding coding = fs_protection_coding(protection, self->tensor);
+    const uint32_t rows = self->model->geometry->tensors[self->tensor].rows;
+    for (uint32_t r = 0; r < rows; r++) {
+        self->first = (uint64_t)r * self->cols;
+        fetch(self, &coding);
+        fs_coding_learn(&protection->protect, params, self->room.prepared, self->cols,
+                        self->room.check);
+    }
+}
+
+/* Encodes and decodes the row. @return how many values are read as others than in the file. */
+static uint64_t pass_through(row_reader *self, const fs_coding *coding)
+{
+    const fs_format *format = fs_protect_format(coding->protect);
+    const size_t padded = fs_coding_padded(coding->protect, self->cols);
+    fs_coding_room *room = &self->room;
+    fs_codec_report report = {0};
+    uint64_t altered = 0;
+    memcpy(room->read, room->prepared, padded * sizeof *room->read);
+    fs_coding_encode(coding, room->read, self->cols, room->check);
+    fs_coding_decode(coding, room->read, self->cols, room->check, room->prepared, room->scratch,
+                     &report);
+    for (size_t i = 0; i < self->cols; i++) {
+        room->read[i] =
+            fs_guard_read(&coding->protect->guard, fs_format_widen(format, room->read[i]));
+        altered += room->read[i] != self->clean[i];
+    }
+    return altered;
+}
+
+static void read_tensor(row_reader *self, nn_model *model)
+{
+    const fs_coding coding = fs_protection_coding(model->protection, self->tensor);
+    const uint32_t rows = model->geometry->tensors[self->tensor].rows;
+    for (uint32_t r = 0; r < rows; r++) {
+        self->first = (uint64_t)r * self->cols;
+        fetch(self, &coding);
+        model->altered += pass_through(self, &coding);
+        nn__place_values(model, self->tensor, self->first, (float *)(void *)self->room.read,
+                         self->cols);
+    }
+}
+
+fs_status nn__load_protected(nn_model *self)
+{
+    row_reader row = {.model = self};
+    fs_status status = FS_OK;
+    for (uint32_t t = 0; t < self->geometry->tensor_count && status == FS_OK; t++) {
+        row.tensor = t;
+        row.cols = self->geometry->tensors[t].cols;
+        status = fs_coding_room_reserve(&row.room, &self->protection->protect, row.cols);
+        if (status != FS_OK) break;
+        row.clean = row.room.faulty; /* nothing is hit here */
+        if (fs_protection_learns(self->protection)) learn_tensor(&row, self->protection);
+        read_tensor(&row, self);
+    }
+    fs_coding_room_free(&row.room);
+    return status;
+}
