@@ -216,8 +216,11 @@ static fs_status settle_arms(fs_campaign *c)
         memcpy(c->arms[0].name, "unprotected", sizeof "unprotected");
         c->arm_count = 1;
     }
-    for (size_t i = 0; i < c->arm_count; i++)
-        if (c->arms[i].model[0] == '\0') memcpy(c->arms[i].model, c->task.model, FS_PATH_BYTES_MAX);
+    for (size_t i = 0; i < c->arm_count; i++) {
+        fs_arm *arm = &c->arms[i];
+        if (arm->model[0] == '\0') memcpy(arm->model, c->task.model, FS_PATH_BYTES_MAX);
+        if (!fs_arm_has_checks(arm)) arm->metadata = 1; /* says nothing there */
+    }
     return FS_OK;
 }
 
