@@ -132,7 +132,7 @@ class Prepared:
         self.ids, valid = batch.padded()
         self.tokens = int(valid.sum())
         self.targets = torch.tensor(batch.targets)
-        # Added to the scores of all heads; NULL where every key is seen.
+        # Added to the scores of all heads; None where every key is seen.
         self.mask = None
         n, length = self.ids.shape
         if head == "causal":
