@@ -22,8 +22,8 @@ typedef struct fs_command {
     size_t values_bytes;      /* size of the struct that the options write to */
     const void *defaults;     /* the struct where nothing is given; NULL: zeros */
     const char *details;      /* more text for --help, with line ends; NULL: none */
-    /** Does the work. `values` is the filled struct, `defaults` or zero where nothing was given. The status's
-     * detail is printed and its exit code returned by fs_program_main. */
+    /** Does the work. `values` is the filled struct, `defaults` or zero where nothing was given.
+     * The status's detail is printed and its exit code returned by fs_program_main. */
     fs_status (*run)(const void *values, const fs_arguments *arguments);
     /** Instead of `run`: takes argv after the program's name unparsed, argv[0] being the verb; for
      * verbs that another program carries out. */

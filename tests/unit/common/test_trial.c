@@ -138,10 +138,8 @@ static void test_check_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_one_form_of_nan),
-        cmocka_unit_test(test_damage_is_noticed),
-        cmocka_unit_test(test_contradictions_are_refused),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_one_form_of_nan),
+        cmocka_unit_test(test_damage_is_noticed), cmocka_unit_test(test_contradictions_are_refused),
         cmocka_unit_test(test_check_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
