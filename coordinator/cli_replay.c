@@ -88,8 +88,10 @@ static fs_status append_json(printer *self, const replay_result *result)
     char id[FS_CELL_ID_BYTES_MAX + 24];
     snprintf(id, sizeof id, "%s/%" PRIu64, cell->id, result->id.trial);
     json_t *document = json_pack(
-        "{s:s, s:o, s:I, s:I, s:I, s:o, s:o, s:b, s:b}", "trial", id, "faults", faults,
-        "faults_drawn", (json_int_t)r->faults, "faults_effective", (json_int_t)r->effective,
+        "{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:b, s:b}", "trial", id, "faults",
+        faults, "faults_drawn", (json_int_t)r->faults, "faults_effective", (json_int_t)r->effective,
+        "check_faults", (json_int_t)r->check_faults, "corrected", (json_int_t)r->corrected,
+        "detected", (json_int_t)r->detected, "miscorrected", (json_int_t)r->miscorrected,
         "values_changed", (json_int_t)r->visible, "first_difference",
         result->first_difference < 0 ? json_null() : json_integer(result->first_difference),
         "outcome", outcome_json(result), "stored", result->stored, "stored_equal",
@@ -141,6 +143,10 @@ static void print_text(printer *self, const replay_result *result)
     printf("  %" PRIu64 " faults, %" PRIu64 " changed a stored bit, %" PRIu64
            " values read differently\n",
            r->faults, r->effective, r->visible);
+    if (r->check_faults + r->corrected + r->detected > 0)
+        printf("  %" PRIu64 " faults in redundant bits; codewords: %" PRIu64 " corrected, %" PRIu64
+               " of units wrongly, %" PRIu64 " detected\n",
+               r->check_faults, r->corrected, r->miscorrected, r->detected);
     for (uint32_t i = 0; i < r->kept; i++) {
         print_fault(geometry_of(self, result->id.cell), &r->fault[i]);
     }
