@@ -52,11 +52,21 @@ enum {
     FS_MSGPACK_DEPTH_MAX = 8,         /* nesting in a message */
     FS_MSGPACK_OBJECTS_MAX = 1 << 18, /* objects in a message */
 
+    FS_URL_BYTES_MAX = 2048,            /* a URL, with its NUL */
+    FS_ETAG_BYTES_MAX = 256,            /* an ETag with its quotes, with its NUL */
+    FS_HTTP_HEADER_BYTES_MAX = 1 << 18, /* all header lines of one response */
+    FS_REDIRECTS_MAX = 8,               /* followed for one request */
+    FS_FETCH_TRIES_MAX = 6,             /* failures in a row that brought nothing new */
+    FS_FETCH_CONNECTIONS_MAX = 1000,    /* for one file, all tries together */
+    FS_FETCH_PAUSE_MS_MAX = 60000,      /* between two tries */
+    FS_FETCH_FILES_MAX = 1100,          /* files of one model: shards and the few others */
+
     FS_COMMIT_MS_MAX = 10,        /* a group commit waits at most this long */
     FS_COMMIT_RECORDS_MAX = 16384 /* and for at most this many records */
 };
 
 #define FS_TRIALS_MAX           ((uint64_t)1 << 40) /* trials in one cell */
+#define FS_FETCH_BYTES_MAX      ((uint64_t)1 << 37) /* one file that is fetched */
 #define FS_FAULTS_PER_TRIAL_MAX ((uint64_t)1 << 28) /* faults drawn for one trial */
 
 #endif

@@ -17,6 +17,7 @@ extern const fs_command cli_stop;
 extern const fs_command cli_report;
 extern const fs_command cli_replay;
 extern const fs_command cli_verify;
+extern const fs_command cli_fetch;
 
 /* These exec flipsweep-model, which lies beside this program (cli_model.c). */
 extern const fs_command cli_eval;
