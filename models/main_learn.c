@@ -14,6 +14,7 @@
 #include "main_plan.h"
 #include "math64.h"
 #include "meter.h"
+#include "names.h"
 #include "tr_init.h"
 #include "tr_load.h"
 #include "tr_loop.h"
@@ -293,12 +294,41 @@ static fs_status read_base(json_t **out, const char *from)
     return fs_json_file_read(out, path, FS_JSON_BYTES_MAX);
 }
 
-static fs_status run(learner *self, const char *verb, const char *out)
+/** Paths that the options' names stand for. */
+typedef struct places {
+    char from[FS_PATH_BYTES_MAX], tokenizer[FS_PATH_BYTES_MAX];
+    char data[FS_PATH_BYTES_MAX], dev[FS_PATH_BYTES_MAX], vocab_data[FS_PATH_BYTES_MAX];
+} places;
+
+static fs_status find_model(const char **name, char path[FS_PATH_BYTES_MAX])
+{
+    if (*name == NULL) return FS_OK;
+    FS_TRY(fs_model_argument(path, *name));
+    *name = path;
+    return FS_OK;
+}
+
+static fs_status find_data(const char **name, tr_head head, char path[FS_PATH_BYTES_MAX])
+{
+    if (*name == NULL) return FS_OK;
+    FS_TRY(fs_data_argument(path, *name,
+                            head == TR_HEAD_CLASSIFY ? FS_TASK_CLASSIFICATION : FS_TASK_LM));
+    *name = path;
+    return FS_OK;
+}
+
+/** `o` is what self->options points to; its names become paths. */
+static fs_status run(learner *self, main_learn *o, places *found, const char *verb, const char *out)
 {
     json_t *description;
-    FS_TRY(main_plan_make(&self->plan, self->options));
-    FS_TRY(read_base(&self->base, self->options->from));
-    FS_TRY(main_plan_describe(&description, verb, self->options, &self->plan));
+    FS_TRY(find_model(&o->from, found->from));
+    FS_TRY(find_model(&o->tokenizer, found->tokenizer));
+    FS_TRY(main_plan_make(&self->plan, o));
+    FS_TRY(find_data(&o->data, self->plan.head, found->data));
+    FS_TRY(find_data(&o->dev, self->plan.head, found->dev));
+    FS_TRY(find_data(&o->vocab_data, TR_HEAD_CAUSAL, found->vocab_data));
+    FS_TRY(read_base(&self->base, o->from));
+    FS_TRY(main_plan_describe(&description, verb, o, &self->plan));
     FS_TRY(main_out_open(&self->out, out, description));
     if (self->out.result == NULL) return learn(self);
     fs_info("%s: is complete already", out);
@@ -307,8 +337,10 @@ static fs_status run(learner *self, const char *verb, const char *out)
 
 fs_status main_learn_run(const char *verb, const main_learn *options, const char *out)
 {
-    learner self = {.options = options, .out = {.lock = -1}};
-    fs_status status = run(&self, verb, out);
+    main_learn own = *options;
+    places found;
+    learner self = {.options = &own, .out = {.lock = -1}};
+    fs_status status = run(&self, &own, &found, verb, out);
     free_learner(&self);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "limits.h"
 #include "main.h"
+#include "names.h"
 #include "tr_vocab.h"
 
 typedef struct vocab_values {
@@ -47,14 +48,16 @@ static fs_status run(const void *values, const fs_arguments *arguments)
 {
     const vocab_values *v = values;
     const char *dir = arguments->items[0];
+    char data[FS_PATH_BYTES_MAX];
     FS_TRY(check(v));
+    FS_TRY(fs_data_argument(data, v->data, FS_TASK_LM));
     const tr_vocab_options options = {
         .kind = strcmp(v->model, "bert") == 0 ? FS_MODEL_BERT : FS_MODEL_GPT2,
         .size = v->size,
         .bytes_max = (uint64_t)v->megabytes * 1000000,
     };
     tr_vocab_counts counts;
-    FS_TRY(tr_vocab_train(dir, v->data, &options, &counts));
+    FS_TRY(tr_vocab_train(dir, data, &options, &counts));
     if (v->json) return print_json(dir, &counts);
     printf("%s: %u pieces from %llu words, %llu of them distinct, in %llu bytes\n", dir,
            counts.pieces, (unsigned long long)counts.words, (unsigned long long)counts.distinct,

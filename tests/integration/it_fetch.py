@@ -48,6 +48,12 @@ sweep: [{{name: s, amount: {{count: 0}}, trials: 2}}]
         plan = self.json("plan", "--json", path, env=env)
         self.assertIsNotNone(plan["fingerprint"])
         self.run_program("run", path, "--out", self.dir / "out", "--no-report", env=env)
+        tuned = self.dir / "tuned"
+        self.run_program("finetune", tuned, "--from", self.NAME, "--data", "rows", "--steps", 1,
+                         "--batch", 2, env=env)
+        self.assertTrue((tuned / "model.safetensors").exists())
+        self.assertIn("looked in", self.run_program("finetune", self.dir / "no", "--from", "nowhere",
+                                                    "--data", "rows", code=2, env=env).stderr)
         missing = self.campaign("""campaign: named
 task: {kind: classification, model: nowhere, data: rows}
 sweep: [{name: s, amount: {count: 0}, trials: 2}]
