@@ -17,20 +17,41 @@ static fs_status no_memory(void)
     return fs_fail(FS_ENOMEM, "no memory for a JSON document");
 }
 
-static int ends_with(const char *text, const char *end)
+/* @return nonzero for NAME.PID.tmp, where NAME is a file that training writes. */
+static int is_half_written(const char *entry)
 {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
+    static const char *const names[] = {
+        "checkpoint",
+        "training.json",
+        "model.safetensors",
+        "config.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "added_tokens.json",
+        "special_tokens_map.json",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const size_t size = strlen(names[i]);
+        if (strncmp(entry, names[i], size) != 0 || entry[size] != '.') continue;
+        const char *pid = entry + size + 1;
+        const size_t digits = strspn(pid, "0123456789");
+        if (digits > 0 && strcmp(pid + digits, ".tmp") == 0) return 1;
+    }
+    return 0;
 }
 
-/* Removes what a killed process left half written; nobody else is at work here. */
+/* Removes what a killed process left half written, and nothing that a user may have put there;
+ * nobody else is at work here. */
 static void tidy(const char *dir)
 {
     DIR *entries = opendir(dir);
     if (entries == NULL) return;
     for (const struct dirent *e; (e = readdir(entries)) != NULL;) {
         char path[FS_PATH_BYTES_MAX];
-        if (ends_with(e->d_name, ".tmp") && fs_path_join(path, dir, e->d_name) == FS_OK)
+        if (is_half_written(e->d_name) && fs_path_join(path, dir, e->d_name) == FS_OK)
             (void)unlink(path);
     }
     closedir(entries);
@@ -106,6 +127,15 @@ static fs_status read_record(main_out *self)
     return status;
 }
 
+static fs_status remove_checkpoint(const main_out *self)
+{
+    char path[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_path_join(path, self->dir, "checkpoint"));
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fs_fail(FS_EIO, "%s: cannot remove: %s", path, strerror(errno));
+    return FS_OK;
+}
+
 fs_status main_out_open(main_out *self, const char *dir, json_t *options)
 {
     *self = (main_out){.dir = dir, .lock = -1, .options = options};
@@ -120,7 +150,8 @@ fs_status main_out_open(main_out *self, const char *dir, json_t *options)
         return fs_fail(FS_EREFUSED, "%s: holds a model already; give another folder", dir);
     }
     tidy(dir);
-    return FS_OK;
+    /* Killed between the last record and this, a complete run has its checkpoint still. */
+    return self->result == NULL ? FS_OK : remove_checkpoint(self);
 }
 
 static fs_status write_record(const main_out *self, const char *state)
@@ -150,14 +181,10 @@ fs_status main_out_begin(main_out *self)
 
 fs_status main_out_complete(main_out *self, json_t *result)
 {
-    char path[FS_PATH_BYTES_MAX];
     if (result == NULL) return no_memory();
     self->result = result;
     FS_TRY(write_record(self, "complete"));
-    FS_TRY(fs_path_join(path, self->dir, "checkpoint"));
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fs_fail(FS_EIO, "%s: cannot remove: %s", path, strerror(errno));
-    return FS_OK;
+    return remove_checkpoint(self);
 }
 
 void main_out_close(main_out *self)

@@ -200,6 +200,25 @@ class Training(harness.Case):
             time.sleep(0.02)
         self.assertIn("another process", self.gpt2(out, "--steps", 100000, code=4).stderr)
 
+    def test_only_its_own_half_files_are_removed(self):
+        out = self.dir / "out"
+        out.mkdir()
+        others = ["notes.tmp", "notes.12.tmp", "config.json.tmp", "config.json.old.tmp"]
+        own = ["model.safetensors.12.tmp", "checkpoint.7.tmp", "vocab.json.123.tmp"]
+        for name in others + own:
+            (out / name).write_text("x")
+        self.gpt2(out, "--steps", 1)
+        left = sorted(p.name for p in out.iterdir() if p.name.endswith(".tmp"))
+        self.assertEqual(left, sorted(others))
+
+    def test_a_complete_run_keeps_no_checkpoint(self):
+        """As after a kill between the record of completion and the removal."""
+        out = self.dir / "out"
+        self.gpt2(out, "--steps", 1)
+        (out / "checkpoint").write_bytes(b"of the last step")
+        self.assertIn("complete already", self.gpt2(out, "--steps", 1).stderr)
+        self.assertFalse((out / "checkpoint").exists())
+
     def test_a_damaged_checkpoint_is_told(self):
         out = self.dir / "out"
         args = ["--steps", 100, "--checkpoint-every", 10, "--log-every", 5]
