@@ -11,7 +11,7 @@
  * What the branches share: batches, masks, the copies of tensors that are neither trained nor hit.
  * Nothing else while faults may hit every parameter: at 1 % the first embedding row already
  * differs, and with it all that is computed from it. Where the selection leaves everything before
- * some block alone (as --fault-on with layers' components never does), a shared prefix would save
+ * some block alone (as --faults-on with layers' components never does), a shared prefix would save
  * work; with whole models, the paper's case, there is none to save, with adapters as without.
  *
  * With rate 0 only exponent protection is left. A step without hits, or before faults are switched

@@ -1,6 +1,7 @@
 #include "tr_loop.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,9 +119,10 @@ static void add(loop *self, const tr_step_report *report)
     t->divergence += report->sums.divergence;
 }
 
+/* NaN, in metrics null, where every step was skipped: there was nothing to take a mean of. */
 static double mean(double sum, uint64_t count)
 {
-    return count == 0 ? 0 : sum / (double)count;
+    return count == 0 ? (double)NAN : sum / (double)count;
 }
 
 static fs_status write_line(loop *self, const tr_step_report *report)

@@ -90,6 +90,14 @@ class Tuning(harness.Case):
         self.tune("one", "--inject", "activations", "--inject-rate", 1e-4)
         self.assertEqual(set(self.lines("one", "flips")[0]["flips"]), {"activations"})
 
+    def test_a_skipped_step_has_no_loss(self):
+        """Half of all parameters flipped, unprotected: some exponents are all ones at once."""
+        self.tune("lost", "--inject", "parameters", "--inject-rate", 0.5)
+        last = self.lines("lost", "loss")[-1]
+        self.assertGreater(last["skipped"], 0)
+        self.assertIsNone(last["loss"])
+        self.assertIsNone(last["accuracy"])
+
     def test_a_seed_decides_the_faults(self):
         found = []
         for name, seed in (("a", 1), ("b", 1), ("c", 2)):
