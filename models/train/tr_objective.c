@@ -148,19 +148,20 @@ static fs_status count_outputs(tr_source *source, uint64_t first, uint32_t batch
     return FS_OK;
 }
 
-static fs_status do_batch(tr_objective *self, const tr_batch *batch, tr_run *run, tr_pass *pass,
-                          tr_sums *sums)
+static fs_status do_batch(tr_objective *self, const tr_batch *batch, const tr_run *step,
+                          tr_pass *pass, tr_sums *sums)
 {
     cursor at = {0};
     while (at.seq < batch->tokens.n_seq) {
         tr_batch part;
         FS_TRY(cut(self, batch, &at, &part));
-        run->batch = &part;
-        run->logits = self->logits;
-        run->dlogits = self->dlogits;
+        tr_run run = *step;
+        run.batch = &part;
+        run.logits = self->logits;
+        run.dlogits = self->dlogits;
         if (part.outputs > 0) {
-            FS_TRY(self->hooks.run != NULL ? self->hooks.run(self->hooks.context, run, sums)
-                                           : tr_objective_plain(run, sums));
+            FS_TRY(self->hooks.run != NULL ? self->hooks.run(self->hooks.context, &run, sums)
+                                           : tr_objective_plain(&run, sums));
         }
         pass->row_first += part.tokens.off[part.tokens.n_seq];
     }

@@ -103,8 +103,10 @@ double tr_gradient_norm(const tr_layout *layout, tr_pool *pool, const float *gra
 static double power(double beta, uint64_t n)
 {
     double result = 1;
-    for (; n > 0; n >>= 1, beta *= beta)
+    for (; n > 0; n >>= 1) {
         if (n & 1) result *= beta;
+        beta *= beta;
+    }
     return result;
 }
 
