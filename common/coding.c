@@ -6,7 +6,7 @@
 #include "assert.h"
 #include "hash.h"
 
-enum { PARAM_BYTES = 12 };
+enum { PARAM_BYTES = 12, BUFFERS = 5 };
 
 /* --- Sizes ------------------------------------------------------------------------------------ */
 
@@ -222,29 +222,27 @@ fs_status fs_coding_room_reserve(fs_coding_room *self, const fs_protect *protect
     const size_t check_bytes = fs_coding_check_bytes(protect, count);
     if (words <= self->words && check_bytes <= self->check_bytes) return FS_OK;
     fs_coding_room_free(self);
-    uint32_t **buffers[] = {&self->prepared, &self->stored, &self->faulty, &self->read,
-                            &self->scratch};
-    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
-        *buffers[i] = calloc(words + 1, sizeof **buffers[i]);
-        if (*buffers[i] == NULL) goto fail;
+    uint32_t *block = calloc(BUFFERS * (words + 1), sizeof *block);
+    uint8_t *check = calloc(check_bytes + 1, 1);
+    if (block == NULL || check == NULL) {
+        free(block);
+        free(check);
+        return fs_fail(FS_ENOMEM, "no memory for a row of %zu words", count);
     }
-    self->check = calloc(check_bytes + 1, 1);
-    if (self->check == NULL) goto fail;
+    self->prepared = block;
+    self->stored = block + words;
+    self->faulty = self->stored + words;
+    self->read = self->faulty + words;
+    self->scratch = self->read + words;
+    self->check = check;
     self->words = words;
     self->check_bytes = check_bytes;
     return FS_OK;
-fail:
-    fs_coding_room_free(self);
-    return fs_fail(FS_ENOMEM, "no memory for a row of %zu words", count);
 }
 
 void fs_coding_room_free(fs_coding_room *self)
 {
-    free(self->prepared);
-    free(self->stored);
-    free(self->faulty);
-    free(self->read);
-    free(self->scratch);
+    free(self->prepared); /* all the buffers of words */
     free(self->check);
     *self = (fs_coding_room){0};
 }

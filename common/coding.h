@@ -66,7 +66,7 @@ uint64_t fs_protection_checksum(const fs_protection *self);
 
 /** Room to encode, hit and decode one run. */
 typedef struct fs_coding_room {
-    uint32_t *prepared, *stored, *faulty, *read, *scratch; /* [words] */
+    uint32_t *prepared, *stored, *faulty, *read, *scratch; /* [words], one block */
     uint8_t *check;                                        /* [check_bytes] */
     size_t words;
     size_t check_bytes;
