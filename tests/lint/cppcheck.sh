@@ -5,5 +5,5 @@ cd "$(dirname "$0")/../.."
 jobs=$(nproc)
 cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
     --inline-suppr --library=tests/lint/cppcheck.cfg --suppressions-list=tests/lint/suppressions.txt --error-exitcode=1 -j "$jobs" \
-    -D_GNU_SOURCE -DFS_VERSION='"lint"' -Icommon -Imodels -Iworker -Ifetch -Icoordinator \
-    common models worker fetch coordinator
+    -D_GNU_SOURCE -DFS_VERSION='"lint"' -Icommon -Imodels -Iworker -Icommon/fetch -Imodels/train -Icoordinator \
+    common models worker coordinator
