@@ -61,6 +61,24 @@ static fs_status components(fs_component_set *out, const char *words, const char
     }
 }
 
+/* Numbers of layers, divided by commas. */
+static fs_status layers(int out[FS_LAYERS_MAX], size_t *count, const char *words, uint32_t of)
+{
+    *count = 0;
+    for (const char *at = words;; at++) {
+        const size_t size = strspn(at, "0123456789");
+        const unsigned long layer = strtoul(at, NULL, 10);
+        if (size == 0 || size > 4 || layer >= of || (at[size] != ',' && at[size] != '\0'))
+            return fs_fail(FS_EUSAGE, "--fault-layers %s: the model's layers are 0 to %u", words,
+                           of - 1);
+        if (*count == FS_LAYERS_MAX)
+            return fs_fail(FS_ELIMIT, "--fault-layers names more than %d layers", FS_LAYERS_MAX);
+        out[(*count)++] = (int)layer;
+        at += size;
+        if (*at == '\0') return FS_OK;
+    }
+}
+
 static int protects(const main_tune *o)
 {
     return o->self_correction || o->exponent_protection;
@@ -71,8 +89,8 @@ static fs_status check(const main_tune *o)
     if (o->lora == 0 && (o->lora_alpha > 0 || o->lora_on != NULL || o->lora_full != NULL))
         return fs_fail(FS_EUSAGE, "--lora-alpha, --lora-on and --lora-full need --lora RANK");
     if (!o->self_correction &&
-        (o->fault_rate > 0 || o->lambda > 0 || o->faults_on != NULL || o->task_on != NULL ||
-         o->divergence != NULL || o->clamp > 0 || o->average || o->drop_hit ||
+        (o->fault_rate > 0 || o->lambda > 0 || o->faults_on != NULL || o->fault_layers != NULL ||
+         o->task_on != NULL || o->divergence != NULL || o->clamp > 0 || o->average || o->drop_hit ||
          o->faults_after > 0 || o->faults_below > 0))
         return fs_fail(FS_EUSAGE, "--fault-rate, --lambda and what else shapes the faulty branch "
                                   "need --self-correction");
@@ -134,6 +152,10 @@ static fs_status make_correct(main_tuning *self, const main_tune *o, tr_weights 
     options.measure_rate = o->fault_eval_rate > 0 ? o->fault_eval_rate : options.rate;
     if (!o->self_correction) options.rate = 0;
     if (strcmp(divergence, "none") == 0) options.lambda = 0;
+    int chosen[FS_LAYERS_MAX];
+    options.layers = chosen;
+    if (o->fault_layers != NULL)
+        FS_TRY(layers(chosen, &options.layer_count, o->fault_layers, geometry->config.layers));
     if (o->faults_on != NULL)
         FS_TRY(components(&options.components, o->faults_on, "faults-on", geometry, 0));
     return tr_correct_new(&self->correct, &options, weights, pool,

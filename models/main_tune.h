@@ -18,7 +18,7 @@ typedef struct main_tune {
     const char *lora_on, *lora_full;
     int self_correction;
     double fault_rate, lambda;
-    const char *faults_on, *task_on, *divergence;
+    const char *faults_on, *fault_layers, *task_on, *divergence;
     double clamp;
     int average, drop_hit;
     uint64_t faults_after;
@@ -48,6 +48,10 @@ typedef struct main_tune {
           "share of parameters flipped in the faulty branch (default: 0.01)", 1e-12, 1),           \
         X(at, "faults-on", "COMPONENTS", TEXT, faults_on,                                          \
           "parameters that may be flipped there, by commas (default: all)", 0, 0),                 \
+        X(at, "fault-layers", "LAYERS", TEXT, fault_layers,                                        \
+          "layers where they may be flipped, 0 the first, by commas; what comes before is "        \
+          "worked out once (default: all)",                                                        \
+          0, 0),                                                                                   \
         X(at, "lambda", "L", REAL, lambda,                                                         \
           "weight of the divergence between both branches (default: 0.1)", 1e-12, 1e6),            \
         X(at, "divergence", "l2|kl|none", CHOICE, divergence,                                      \

@@ -170,7 +170,8 @@ static void mlp_backward(const tr_backward_pass *pass, uint32_t layer, const tr_
 /* Nonzero if anything below the products of this block's attention wants a gradient. */
 static int goes_on(const tr_backward_pass *pass, uint32_t layer, const tr_block *block)
 {
-    return layer > pass->floor || pass->down_to_ids || tr__wants_norm(pass, block->before);
+    return layer > pass->floor || pass->down_to_ids || pass->tape->hands_down ||
+           tr__wants_norm(pass, block->before);
 }
 
 void tr__block_backward(const tr_backward_pass *pass, uint32_t layer, const tr_group *group,

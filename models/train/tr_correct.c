@@ -42,6 +42,7 @@ struct tr_correct {
     fs_fault_list drawn;   /* for what is made next; else empty */
     fs_fault_list applied; /* what the faulty copy has been hit by */
     size_t hits;
+    uint32_t shared;      /* blocks before the first that is hit; 0: nothing is shared */
     int active;           /* there are faults and something is learnt from them */
     double task;          /* sum of a step without faults */
     uint64_t outputs;     /* of it */
@@ -190,6 +191,27 @@ static fs_status make_faulty(tr_correct *self, const tr_state *state, double rat
     return FS_OK;
 }
 
+/* Nonzero if a loss of the clean answers has a gradient. */
+static int flows_into_clean(const tr_correct_options *o)
+{
+    return o->task != TR_CORRECT_FAULTY || o->divergence == TR_DIVERGENCE_L2;
+}
+
+/* Blocks before the first that is hit; the embeddings come before all, the heads after. */
+static uint32_t blocks_unhit(const tr_correct *self)
+{
+    const fs_geometry *geometry = self->layout->geometry;
+    uint32_t first = geometry->config.layers;
+    for (size_t i = 0; i < self->applied.count; i++) {
+        const fs_slice *slice = &geometry->slices[self->applied.items[i].slice];
+        const int after = slice->component == FS_FINAL_NORM ||
+                          fs_component_group(slice->component) == FS_GROUP_HEAD;
+        if (slice->layer < 0 && !after) return 0;
+        if (slice->layer >= 0 && (uint32_t)slice->layer < first) first = (uint32_t)slice->layer;
+    }
+    return first;
+}
+
 static fs_status begin(void *context, const tr_state *state)
 {
     tr_correct *self = context;
@@ -203,6 +225,9 @@ static fs_status begin(void *context, const tr_state *state)
     FS_TRY(
         make_faulty(self, state, self->options.rate, self->options.key, state->step, &self->hits));
     self->active = self->hits > 0;
+    const int shares =
+        self->active && flows_into_clean(&self->options) && !(self->options.clamp > 0);
+    self->shared = shares ? blocks_unhit(self) : 0;
     if (self->active && self->grads != NULL)
         memset(self->grads, 0, self->layout->floats * sizeof *self->grads);
     self->nanoseconds = fs_clock_mono_ns() - start;
@@ -274,23 +299,18 @@ static fs_status make_run(void *context, const tr_run *run, tr_sums *sums)
 {
     tr_correct *self = context;
     if (!self->active) return run_plain(self, run, sums);
-    const tr_correct_options *o = &self->options;
     const uint32_t n = tr_logit_count(self->layout);
     FS_TRY(grow_logits(self, (size_t)run->batch->outputs * n));
     FS_TRY(tr_forward(run->tape, run->weights, run->batch, run->pass, run->logits));
-    uint64_t start = fs_clock_mono_ns();
-    FS_TRY(tr_forward(self->tape, self->weights, run->batch, run->pass, self->logits));
+    const uint64_t start = fs_clock_mono_ns();
+    FS_TRY(tr_forward_from(self->tape, self->weights, run->tape, self->shared, self->logits));
     both_losses(self, run, n, sums);
     float *grads = self->grads != NULL ? self->grads : run->grads;
-    uint64_t spent = fs_clock_mono_ns() - start;
-    /* With the task on the faulty answers and KL nothing flows into the clean branch. */
-    if (o->task != TR_CORRECT_FAULTY || o->divergence == TR_DIVERGENCE_L2)
-        FS_TRY(tr_backward(run->tape, run->weights, run->dlogits, run->grads, run->wanted));
-    start = fs_clock_mono_ns();
     FS_TRY(tr_backward(self->tape, self->weights, self->dlogits, grads, run->wanted));
-    spent += fs_clock_mono_ns() - start;
-    self->nanoseconds += spent;
-    return FS_OK;
+    self->nanoseconds += fs_clock_mono_ns() - start;
+    if (!flows_into_clean(&self->options)) return FS_OK;
+    return tr_backward_joined(run->tape, run->weights, run->dlogits, run->grads, run->wanted,
+                              self->tape);
 }
 
 /* The faulty branch's gradient of a whole step, cut as asked, joins the clean one's. */
@@ -406,7 +426,9 @@ static fs_status make_branch(tr_correct *self)
     const fs_component_set all = fs_geometry_components(self->layout->geometry);
     FS_TRY(fs_protect_init(&self->ep, ep, 1, (fs_guard){FS_GUARD_NONE, 0}));
     FS_TRY(fs_fault_space_new(&self->space, self->layout->geometry,
-                              o->components != 0 ? o->components : all, NULL, 0, FS_BITS_ALL));
+                              o->components != 0 ? o->components : all, o->layers, o->layer_count,
+                              FS_BITS_ALL));
+    self->options.layers = NULL;
     self->stale = malloc(self->layout->count);
     self->changed = malloc(self->layout->count);
     if (self->stale == NULL || self->changed == NULL)

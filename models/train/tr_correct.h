@@ -8,11 +8,15 @@
  * (straight through). Exponent protection is on: parameters are clipped to +-(2 - 2^-23) before
  * the first step and after every update, and hit words are read with bit 30 at 0.
  *
- * What the branches share: batches, masks, the copies of tensors that are neither trained nor hit.
- * Nothing else while faults may hit every parameter: at 1 % the first embedding row already
- * differs, and with it all that is computed from it. Where the selection leaves everything before
- * some block alone (as --faults-on with layers' components never does), a shared prefix would save
- * work; with whole models, the paper's case, there is none to save, with adapters as without.
+ * What the branches share: batches, masks, the values of tensors that are neither trained nor hit,
+ * and the products before the first block that a step's faults hit: forward, the faulty branch
+ * begins with the clean one's state there; backward, the gradients of both go down from there as
+ * one sum. Not more, with adapters as without: whatever a flipped word touches makes other
+ * activations, and all products after it have other operands. So faults in every parameter, the
+ * paper's case, share nothing, a flip in the embeddings being there in every step; faults in the
+ * last blocks or the head alone share most. Nothing is shared where the faulty gradient is clamped,
+ * which needs it apart from the clean one in every layer, or where none flows into the clean
+ * branch.
  *
  * With rate 0 only exponent protection is left. A step without hits, or before faults are switched
  * on, is a step of plain fine-tuning, bit for bit as long as no parameter reaches 2. Steps whose
@@ -44,6 +48,9 @@ typedef struct tr_correct_options {
     tr_correct_task task;
     tr_divergence divergence;
     fs_component_set components; /* where faults may hit; 0: everywhere */
+    const int *layers;           /* [layer_count] blocks where they may hit, -1: what lies in none;
+                                    borrowed by tr_correct_new alone */
+    size_t layer_count;          /* 0: everywhere */
     double clamp;                /* the faulty branch's gradient is cut to +-clamp, element by
                                     element; 0: not */
     int drop_hit;                /* nonzero: hit words take no gradient from the faulty branch */

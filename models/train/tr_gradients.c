@@ -135,7 +135,7 @@ static void add_tokens(jobs *self)
     const tr_plan *plan = &tape->plan;
     const size_t d = plan->config->d_model, vocab = plan->config->vocab;
     const int tied = plan->logits.weight[0] == plan->token;
-    if (!tr__wants(self->pass, plan->token)) return;
+    if (!tr__wants(self->pass, plan->token) || !(tied || self->pass->down_to_ids)) return;
     for (size_t row = 0; row < vocab; row += TILE_ROWS) {
         add(self, (job){.kind = JOB_TOKENS,
                         .out = gradient_of(self, plan->token) + row * d,
@@ -226,7 +226,7 @@ static void run_job(void *context, size_t task, unsigned thread)
         return;
     case JOB_TOKENS:
         if (one->a != NULL) product(one);
-        add_tokens_read(self->pass->tape, one);
+        if (self->pass->down_to_ids) add_tokens_read(self->pass->tape, one);
         return;
     case JOB_POSITIONS:
         add_positions_read(self->pass->tape, one);

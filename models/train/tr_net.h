@@ -78,6 +78,12 @@ uint32_t tr_logit_count(const tr_layout *layout);
  * Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status tr_forward(tr_tape *tape, const tr_weights *weights, const tr_batch *batch,
                                    const tr_pass *pass, float *logits);
+/** tr_forward of the batch and pass that `from` has just gone forward with, begun at what enters
+ * block `layer` there (layers: what enters the head). The embeddings and blocks before must have
+ * the same weights in both; they are not worked out again. 0: nothing is shared. Errors: FS_ENOMEM.
+ */
+FS_MUST_CHECK fs_status tr_forward_from(tr_tape *tape, const tr_weights *weights,
+                                        const tr_tape *from, uint32_t layer, float *logits);
 /** Adds the gradient of sum(logits * dlogits) to `grads`, for the last forward of this tape, with
  * the same weights.
  * @param dlogits [batch->outputs, tr_logit_count()], its contents are lost
@@ -87,5 +93,10 @@ FS_MUST_CHECK fs_status tr_forward(tr_tape *tape, const tr_weights *weights, con
  * Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status tr_backward(tr_tape *tape, const tr_weights *weights, float *dlogits,
                                     float *grads, const uint8_t *wanted);
+/** The same, and what `branch` has left to it: a tape begun at this one's state by tr_forward_from
+ * goes backward (tr_backward) to where it began, and this one takes its gradient further down. */
+FS_MUST_CHECK fs_status tr_backward_joined(tr_tape *tape, const tr_weights *weights, float *dlogits,
+                                           float *grads, const uint8_t *wanted,
+                                           const tr_tape *branch);
 
 #endif

@@ -22,8 +22,9 @@ typedef struct tr_backward_pass {
     const tr_weights *weights;
     const uint8_t *wanted;
     const float *dlogits;
-    uint32_t floor;  /* the lowest block that has anything to do */
-    int down_to_ids; /* nonzero: the embeddings' gradients are wanted */
+    const tr_tape *branch; /* what began at this tape's state, or NULL */
+    uint32_t floor;        /* the lowest block that has anything to do */
+    int down_to_ids;       /* nonzero: the embeddings' gradients are wanted */
 } tr_backward_pass;
 
 /** @return nonzero if the gradient of a tensor is wanted; TR_NONE never is. */

@@ -60,6 +60,8 @@ struct tr_tape {
     /* of the last forward pass */
     const tr_batch *batch;
     tr_pass pass;
+    uint32_t start; /* the block that it began at, with another tape's state; 0: from the ids */
+    int hands_down; /* nonzero: its backward pass has left its gradient at that state */
     tr_group *groups;
     size_t group_count, groups_max;
     uint32_t *offsets; /* of all groups */

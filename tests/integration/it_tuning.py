@@ -66,6 +66,14 @@ class Tuning(harness.Case):
             words = struct.unpack(f"<{len(data) // 4}I", data)
             self.assertFalse([w for w in words if w >> 30 & 1], f"{name} reaches 2")
 
+    def test_faults_in_one_layer(self):
+        self.tune("one", "--self-correction", "--fault-rate", 0.05, "--fault-layers", 1, "--lora",
+                  2)
+        values = sum(len(t) // 4 for name, t in tensors(self.base).items() if ".layer.1." in name)
+        for line in self.lines("one", "loss"):
+            self.assertLess(abs(line["faults"] - 0.05 * values), 5 * (0.05 * values) ** 0.5)
+            self.assertGreater(line["divergence"], 0)
+
     def test_adapters_change_what_they_are_on(self):
         self.tune("lora", "--lora", 4, "--lora-on", "attention.query,mlp", "--lora-full",
                   "head.classifier", "--rate", "1e-2")
@@ -126,6 +134,11 @@ class Tuning(harness.Case):
                 ("no linear layer 'head.lm'", ["--lora", 2, "--lora-on", "head.lm"]),
                 ("larger than", ["--lora", 33]),
                 ("either adapted or trained in full", ["--lora", 2, "--lora-full", "mlp.up"]),
+                ("layers are 0 to 1", [correct, "--fault-layers", "1,2"]),
+                ("layers are 0 to 1", [correct, "--fault-layers", "1,"]),
+                ("layers are 0 to 1", [correct, "--fault-layers", "-1"]),
+                ("need --self-correction", ["--fault-layers", "1"]),
+                ("no parameter", [correct, "--fault-layers", "1", "--faults-on", "head"]),
                 ("--fault-rate", [correct, "--fault-rate", 1.5]),
                 ("--lambda", [correct, "--lambda", "nan"])):
             with self.subTest(args=args):

@@ -283,6 +283,57 @@ static void clamps_and_drops_in_the_faulty_branch_only(void **state)
     unmake(&clean);
 }
 
+/* What the branches share changes nothing: a clamp that cuts nothing keeps them apart. The losses
+ * have the same bits; the gradients are summed in another order. */
+static void check_sharing(fs_model_kind kind, fs_task_kind task, const tr_correct_options *options)
+{
+    tr_correct_options apart_options = *options;
+    apart_options.clamp = 1e30;
+    subject shared, apart;
+    make(&shared, kind, task, options);
+    make(&apart, kind, task, &apart_options);
+    for (uint64_t step = 0; step < 3; step++) {
+        run_step(&shared, step);
+        run_step(&apart, step);
+        assert_true(tr_correct_faults(shared.correct)->count > 0);
+        assert_true(shared.sums.divergence > 0);
+        assert_memory_equal(&shared.sums, &apart.sums, sizeof shared.sums);
+        double largest = 0;
+        for (size_t i = 0; i < shared.net.layout->floats; i++)
+            largest = fmax(largest, fabs((double)apart.grads[i]));
+        for (size_t i = 0; i < shared.net.layout->floats; i++)
+            assert_true(fabs((double)shared.grads[i] - (double)apart.grads[i]) < 1e-5 * largest);
+    }
+    unmake(&shared);
+    unmake(&apart);
+}
+
+static void what_is_shared_changes_nothing(void **state)
+{
+    static const int second[] = {1}, both[] = {0, 1}, none[] = {-1};
+    tr_correct_options options = {.rate = 0.05,
+                                  .lambda = 0.7,
+                                  .task = TR_CORRECT_BOTH,
+                                  .layers = second,
+                                  .layer_count = 1,
+                                  .key = 6};
+    check_sharing(FS_MODEL_BERT, FS_TASK_CLASSIFICATION, &options);
+    check_sharing(FS_MODEL_GPT2, FS_TASK_LM, &options);
+    options.drop_hit = 1;
+    check_sharing(FS_MODEL_GPT2, FS_TASK_LM, &options);
+    options.layers = both;
+    options.layer_count = 2;
+    check_sharing(FS_MODEL_GPT2, FS_TASK_LM, &options);
+    options.layers = none; /* GPT-2's tied embedding is a head too, and comes before all blocks */
+    options.layer_count = 1;
+    check_sharing(FS_MODEL_GPT2, FS_TASK_LM, &options);
+    options.rate = 0.6;
+    options.components = fs_component_parse("final.norm");
+    check_sharing(FS_MODEL_GPT2, FS_TASK_LM, &options);
+    options.components = fs_component_parse("head");
+    check_sharing(FS_MODEL_BERT, FS_TASK_CLASSIFICATION, &options);
+}
+
 /* Draws are fs_fault_draw's with the step as trial, at the right rate: within five deviations. */
 static void faults_are_drawn_anew_each_step(void **state)
 {
@@ -562,6 +613,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_objectives_gradient_is_its_slope),
         cmocka_unit_test(clamps_and_drops_in_the_faulty_branch_only),
+        cmocka_unit_test(what_is_shared_changes_nothing),
         cmocka_unit_test(faults_are_drawn_anew_each_step),
         cmocka_unit_test(clipping_is_the_encoder_of_ep),
         cmocka_unit_test(without_faults_or_weight_it_is_plain_tuning),
