@@ -334,7 +334,7 @@ static void test_secded_triples_and_quadruples(void **state)
     setup(&f, "secded", FS_FORMAT_FP32, 2);
     store(&f, words);
     for (unsigned a = 0; a < 72; a++) {
-        column[a] = a < 64 ? fs_hsiao_check((uint64_t)1 << a) : (uint8_t)(1u << (a - 64));
+        column[a] = (uint8_t)(a < 64 ? fs_hsiao_check((uint64_t)1 << a) : 1u << (a - 64));
         for (unsigned b = 0; b < a; b++) {
             for (unsigned c = 0; c < b; c++) {
                 const unsigned sites[] = {a, b, c};
