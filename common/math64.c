@@ -95,7 +95,7 @@ static double sin_series(double a)
 double fs_cos_turns64(double x)
 {
     const double turn = 0x1.921fb54442d18p+2; /* 2 pi */
-    if (!(x > -0x1p51 && x < 0x1p51)) return NAN;
+    if (!(fabs(x) < 0x1p51)) return NAN;
     /* Reductions to the nearest turn and by halves and quarters of it are exact. */
     double r = fabs(x - ((x + 0x1.8p52) - 0x1.8p52));
     double sign = 1;

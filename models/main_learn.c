@@ -231,11 +231,14 @@ static fs_status print_result(const learner *self)
 static fs_status check_finite(const learner *self)
 {
     const float *values = tr_weights_values(self->weights);
-    if (main_tuning_hooks(self->tuning) != NULL) return FS_OK; /* faults may make anything */
-    for (size_t i = 0; i < self->layout->floats; i++)
-        if (!isfinite(values[i]))
-            return fs_fail(FS_EDIVERGED, "the last step diverged: a parameter is not finite; a "
-                                         "smaller --rate may help");
+    size_t bad = 0;
+    for (size_t i = 0; i < self->layout->floats; i++) bad += isfinite(values[i]) ? 0 : 1;
+    if (bad == 0) return FS_OK;
+    if (main_tuning_hooks(self->tuning) == NULL)
+        return fs_fail(FS_EDIVERGED, "the last step diverged: a parameter is not finite; a "
+                                     "smaller --rate may help");
+    /* Faults may make anything, and what they made is the result. */
+    fs_warn("%zu parameters are not finite: the faults ruined this model", bad);
     return FS_OK;
 }
 

@@ -76,7 +76,7 @@ static size_t block_size(size_t n, size_t first)
 static double exp_sum(float *keep, const float *x, size_t n, float top)
 {
     lanes sum = {{0}};
-    float scratch[BLOCK];
+    float scratch[BLOCK] = {0};
     for (size_t first = 0; first < n; first += BLOCK) {
         const size_t count = block_size(n, first);
         float *e = keep != NULL ? keep + first : scratch;

@@ -119,15 +119,17 @@ static void check_batch(const tr_tape *self, const tr_batch *batch)
     }
 }
 
-static fs_status grow(void *array, size_t *max, size_t wanted, size_t size)
+/* Never more groups than sequences; each has one offset more than sequences. */
+static fs_status reserve_groups(tr_tape *self, size_t sequences)
 {
-    if (wanted <= *max) return FS_OK;
-    void *larger = NULL, *old;
-    memcpy(&old, array, sizeof old);
-    larger = realloc(old, wanted * size);
-    if (larger == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu groups", wanted);
-    memcpy(array, &larger, sizeof larger);
-    *max = wanted;
+    if (sequences <= self->groups_max) return FS_OK;
+    tr_group *groups = realloc(self->groups, sequences * sizeof *groups);
+    if (groups != NULL) self->groups = groups;
+    uint32_t *offsets = realloc(self->offsets, 2 * sequences * sizeof *offsets);
+    if (offsets != NULL) self->offsets = offsets;
+    if (groups == NULL || offsets == NULL)
+        return fs_fail(FS_ENOMEM, "no memory for %zu groups", sequences);
+    self->groups_max = sequences;
     return FS_OK;
 }
 
@@ -155,10 +157,7 @@ static void add_group(tr_tape *self, uint32_t first, uint32_t end, uint32_t *off
 static fs_status make_groups(tr_tape *self)
 {
     const nn_batch *tokens = &self->batch->tokens;
-    /* Never more groups than sequences; each has one offset more than sequences. */
-    FS_TRY(grow(&self->groups, &self->groups_max, tokens->n_seq, sizeof *self->groups));
-    FS_TRY(
-        grow(&self->offsets, &self->offsets_max, 2 * (size_t)tokens->n_seq, sizeof *self->offsets));
+    FS_TRY(reserve_groups(self, tokens->n_seq));
     self->group_count = 0;
     uint32_t *offsets = self->offsets;
     for (uint32_t first = 0, end; first < tokens->n_seq; first = end) {

@@ -65,11 +65,10 @@ struct tr_tape {
     tr_group *groups;
     size_t group_count, groups_max;
     uint32_t *offsets; /* of all groups */
-    size_t offsets_max;
-    float *embedded; /* [rows, d] the embedding norm's input; NULL without one */
-    float *first;    /* [rows, d] what enters block 0 */
-    float *d_state;  /* [rows, d] gradient of what enters the block that is worked on */
-    tr_acts *acts;   /* [layers] */
+    float *embedded;   /* [rows, d] the embedding norm's input; NULL without one */
+    float *first;      /* [rows, d] what enters block 0 */
+    float *d_state;    /* [rows, d] gradient of what enters the block that is worked on */
+    tr_acts *acts;     /* [layers] */
     tr_head_acts head;
     float *norm_parts; /* [group_count, tr__norm_slots, 2 * d] norms' gradients by group */
     float *head_parts; /* [answer blocks, 2 * d] the final norm's */

@@ -66,14 +66,17 @@ class Training(harness.Case):
         return out
 
     def kill_often(self, out, args, kills, seed, least_seconds):
-        """Starts the command again and again, killing it at random moments, then lets it end.
+        """Starts the command again and again, killing it at random moments, the last time when it
+        has left a checkpoint, then lets it end.
         @return how often a killed run had left a checkpoint to go on from."""
         rng = random.Random(seed)
         resumed = 0
-        for _ in range(kills):
+        for kill in range(kills):
             process = self.start(*args)
             moment = time.time() + rng.uniform(0.02, least_seconds)
-            while time.time() < moment and process.poll() is None:
+            last = kill + 1 == kills
+            while process.poll() is None and (time.time() < moment or
+                                              last and not (out / "checkpoint").exists()):
                 time.sleep(0.005)
             self.kill(process)
             resumed += (out / "checkpoint").exists()

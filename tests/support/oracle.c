@@ -16,7 +16,8 @@ typedef struct oracle {
 static const float *weight(const oracle *self, const char *stem, const char *leaf)
 {
     char name[96];
-    snprintf(name, sizeof name, "%s.%s", stem, leaf);
+    const int n = snprintf(name, sizeof name, "%s.%s", stem, leaf);
+    FS_ASSERT(n > 0 && (size_t)n < sizeof name);
     return tiny_model_tensor(self->model, name)->values;
 }
 
