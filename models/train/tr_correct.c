@@ -388,7 +388,7 @@ static fs_status measured(void *context, const tr_state *state, tr_source *dev, 
     fs_status status = FS_OK;
     for (uint32_t i = 0; status == FS_OK && i < o->lists; i++) {
         tr_quality quality;
-        size_t hits;
+        size_t hits = 0;
         status = make_faulty(self, state, o->measure_rate, o->measure_key, i, &hits);
         const tr_weights *weights = hits > 0 ? self->weights : state->weights;
         if (status == FS_OK) status = tr_evaluate(&quality, weights, self->pool, dev);
