@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation.h"
 #include "buf.h"
 #include "config.h"
 #include "fault.h"
@@ -50,7 +51,8 @@ typedef struct fs_stop {
 enum { /* `by`: one cell for each value that the selection contains */
        FS_BY_LAYER = 1,
        FS_BY_COMPONENT = 2,
-       FS_BY_GROUP = 4
+       FS_BY_GROUP = 4,
+       FS_BY_STAGE = 8
 };
 
 /** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). */
@@ -61,8 +63,10 @@ typedef struct fs_bits_choice {
 
 typedef struct fs_sweep {
     char name[FS_NAME_BYTES_MAX];
-    fs_component_set components;
-    int layers[FS_LAYERS_MAX]; /* restricts the selection; none: all */
+    fs_component_set components; /* 0: activations */
+    fs_stage_set stages;         /* 0: parameters */
+    int transient;               /* activations: one inference of a trial, not all of them */
+    int layers[FS_LAYERS_MAX];   /* restricts the selection; none: all */
     size_t layer_count;
     unsigned by;
     fs_amount_kind amount_kind;

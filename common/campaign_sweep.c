@@ -6,9 +6,12 @@
 #include "campaign_read.h"
 #include "number.h"
 
+/* fs_sweep.transient while the sweep is read; 0: not given */
+enum { PERSISTENCE_PERMANENT = 1, PERSISTENCE_TRANSIENT };
+
 static const char *const amount_words[] = {"count", "rate", "ber", NULL};
 static const char *const kind_words[] = {"flip", "stuck0", "stuck1", NULL};
-static const char *const by_words[] = {"layer", "component", "group", NULL};
+static const char *const by_words[] = {"layer", "component", "group", "stage", NULL};
 
 const char *fs_amount_name(fs_amount_kind kind)
 {
@@ -41,10 +44,15 @@ static fs_status read_phase(const fs_yaml_at *at, void *target)
     return only(at, "inference");
 }
 
+/** Which of them a sweep can have depends on its sites, which may be written below. */
 static fs_status read_persistence(const fs_yaml_at *at, void *target)
 {
-    (void)target;
-    return only(at, "permanent");
+    static const char *const words[] = {"permanent", "transient", NULL};
+    fs_sweep *sweep = target;
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    sweep->transient = choice == 1 ? PERSISTENCE_TRANSIENT : PERSISTENCE_PERMANENT;
+    return FS_OK;
 }
 
 /* --- site ------------------------------------------------------------------------------------- */
@@ -68,6 +76,24 @@ static fs_status read_component(const fs_yaml_at *at, void *target)
 static fs_status read_parameters(const fs_yaml_at *at, void *target)
 {
     return fs_yaml_each(at, FS_COMPONENT_COUNT + FS_GROUP_COUNT + 1, read_component, target);
+}
+
+static fs_status read_stage(const fs_yaml_at *at, void *target)
+{
+    static const char *const words[] = {"all", "boundaries",
+#define X(name, text) text,
+                                        FS_STAGE_MAP(X)
+#undef X
+                                            NULL};
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    ((fs_sweep *)target)->stages |= fs_stage_parse(words[choice]);
+    return FS_OK;
+}
+
+static fs_status read_activations(const fs_yaml_at *at, void *target)
+{
+    return fs_yaml_each(at, FS_STAGE_COUNT + 2, read_stage, target);
 }
 
 /** Inserts in ascending order: a selection has none of its own. */
@@ -95,7 +121,7 @@ static fs_status read_layers(const fs_yaml_at *at, void *target)
 
 static fs_status read_by_word(const fs_yaml_at *at, void *target)
 {
-    static const unsigned flags[] = {FS_BY_LAYER, FS_BY_COMPONENT, FS_BY_GROUP};
+    static const unsigned flags[] = {FS_BY_LAYER, FS_BY_COMPONENT, FS_BY_GROUP, FS_BY_STAGE};
     fs_sweep *sweep = target;
     size_t choice;
     FS_TRY(fs_yaml_choice(at, by_words, &choice));
@@ -109,7 +135,7 @@ static fs_status read_by(const fs_yaml_at *at, void *target)
 {
     fs_sweep *sweep = target;
     if (fs_yaml_is_word(at, "none")) return FS_OK;
-    FS_TRY(fs_yaml_each(at, 3, read_by_word, target));
+    FS_TRY(fs_yaml_each(at, 4, read_by_word, target));
     if ((sweep->by & FS_BY_COMPONENT) && (sweep->by & FS_BY_GROUP))
         return fs_yaml_fail(
             at, FS_ECONFIG,
@@ -123,13 +149,26 @@ static fs_status read_site(const fs_yaml_at *at, void *target)
         {"parameters", read_parameters, NULL, 0},
         {"layers", read_layers, NULL, 0},
         {"by", read_by, NULL, 0},
-        {"activations", NULL, FS_LATER, 0},
+        {"activations", read_activations, NULL, 0},
         {"gradients", NULL, FS_LATER, 0},
         {"optimizer", NULL, FS_LATER, 0},
         {"metadata", NULL, FS_LATER, 0},
         {NULL, NULL, NULL, 0},
     };
-    return fs_yaml_map(at, fields, NULL, target);
+    const fs_sweep *sweep = target;
+    FS_TRY(fs_yaml_map(at, fields, NULL, target));
+    if (sweep->stages != 0 && sweep->components != 0)
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "'parameters' and 'activations' exclude each other: give each a sweep");
+    if (sweep->stages != 0 && (sweep->by & (FS_BY_COMPONENT | FS_BY_GROUP)))
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "activations are divided by 'layer' and 'stage'; 'component' and "
+                            "'group' are words of parameters");
+    if (sweep->stages == 0 && (sweep->by & FS_BY_STAGE))
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "parameters are divided by 'layer', 'component' and 'group'; 'stage' "
+                            "is a word of activations");
+    return FS_OK;
 }
 
 /* --- amount ----------------------------------------------------------------------------------- */
@@ -397,7 +436,13 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
     if (sweep->trials == 0 && sweep->stop.at_most == 0)
         return fs_yaml_fail(at, FS_ECONFIG, "one of 'trials' and 'stop' is wanted");
     if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
-    if (sweep->components == 0) sweep->components = fs_component_parse("all");
+    if (sweep->stages == 0 && sweep->transient == PERSISTENCE_TRANSIENT)
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "'persistence: transient' is of activations; a parameter's fault stays "
+                            "for the whole evaluation");
+    /* An activation lives for one inference, and so does its fault unless told otherwise. */
+    sweep->transient = sweep->stages != 0 && sweep->transient != PERSISTENCE_PERMANENT;
+    if (sweep->stages == 0 && sweep->components == 0) sweep->components = fs_component_parse("all");
     if (sweep->kind_count == 0) sweep->kinds[sweep->kind_count++] = FS_FAULT_FLIP;
     if (sweep->bits_count == 0)
         sweep->bits[sweep->bits_count++] = (fs_bits_choice){.bits = FS_BITS_ALL, .name = "all"};

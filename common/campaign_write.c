@@ -94,12 +94,28 @@ static fs_status write_components(fs_component_set set, fs_buf *out)
     return fs_buf_puts(out, "]");
 }
 
+/** "all", or the stages one by one. */
+static fs_status write_stages(fs_stage_set set, fs_buf *out)
+{
+    if (set == fs_stage_parse("all")) return fs_buf_puts(out, "all");
+    const char *separator = "[";
+    for (int s = 0; s < FS_STAGE_COUNT; s++) {
+        if (!(set >> s & 1)) continue;
+        FS_TRY(fs_buf_printf(out, "%s%s", separator, fs_stage_name((fs_stage)s)));
+        separator = ", ";
+    }
+    return fs_buf_puts(out, "]");
+}
+
 static fs_status write_site(const fs_sweep *sweep, fs_buf *out)
 {
     static const char *const by_words[] = {
-        "none", "[layer]", "[component]", "[layer, component]", "[group]", "[layer, group]"};
-    FS_TRY(fs_buf_puts(out, "    site: {parameters: "));
-    FS_TRY(write_components(sweep->components, out));
+        "none",    "[layer]",        "[component]",   "[layer, component]",
+        "[group]", "[layer, group]", [8] = "[stage]", [9] = "[layer, stage]"};
+    FS_TRY(
+        fs_buf_printf(out, "    site: {%s: ", sweep->stages != 0 ? "activations" : "parameters"));
+    FS_TRY(sweep->stages != 0 ? write_stages(sweep->stages, out)
+                              : write_components(sweep->components, out));
     FS_TRY(fs_buf_puts(out, sweep->layer_count == 0 ? ", layers: all" : ", layers: ["));
     for (size_t i = 0; i < sweep->layer_count; i++)
         FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? "" : ", ", sweep->layers[i]));
@@ -170,6 +186,9 @@ static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
     char half_width[FS_NUMBER_BYTES], confidence[FS_NUMBER_BYTES];
     FS_TRY(fs_buf_printf(out, "  - name: %s\n", sweep->name));
     FS_TRY(write_site(sweep, out));
+    if (sweep->stages != 0)
+        FS_TRY(fs_buf_printf(out, "    persistence: %s\n",
+                             sweep->transient ? "transient" : "permanent"));
     FS_TRY(write_axes(sweep, out));
     if (sweep->stop.half_width == 0)
         return fs_buf_printf(out, "    trials: %" PRIu64 "\n", sweep->trials);

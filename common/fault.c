@@ -64,6 +64,7 @@ void fs_fault_space_destroy(fs_fault_space **self)
     if (*self == NULL) return;
     free((*self)->slices);
     free((*self)->first);
+    free((*self)->places);
     free(*self);
     *self = NULL;
 }
@@ -74,7 +75,7 @@ void fs_fault_list_free(fs_fault_list *self)
     *self = (fs_fault_list){0};
 }
 
-/* Drawing works with site numbers first: value * bit_count + index of the bit. */
+/* Drawing works with numbers of values first; where they lie is looked up at the end. */
 
 static uint8_t nth_bit(fs_bits bits, unsigned n)
 {
@@ -82,33 +83,15 @@ static uint8_t nth_bit(fs_bits bits, unsigned n)
     return (uint8_t)__builtin_ctz(bits);
 }
 
-/* `hint` is the slice of the previous value: values mostly ascend. */
-static fs_fault locate(const fs_fault_space *space, uint64_t value, unsigned bit_index,
-                       fs_fault_kind kind, size_t *hint)
-{
-    size_t s = *hint;
-    if (value < space->first[s] || value >= space->first[s + 1]) {
-        size_t low = 0, high = space->slice_count;
-        while (high - low > 1) {
-            size_t middle = low + (high - low) / 2;
-            if (space->first[middle] <= value)
-                low = middle;
-            else
-                high = middle;
-        }
-        s = *hint = low;
-    }
-    const fs_slice *slice = &space->geometry->slices[space->slices[s]];
-    uint64_t local = value - space->first[s];
-    uint64_t row = local / slice->cols, col = slice->col_first + local % slice->cols;
-    return (fs_fault){.tensor = slice->tensor,
-                      .bit = nth_bit(space->bits, bit_index),
-                      .kind = (uint8_t)kind,
-                      .slice = (uint16_t)space->slices[s],
-                      .element = row * space->geometry->tensors[slice->tensor].cols + col};
-}
+/* Numbers to draw from: values, each with the same bits. */
+typedef struct numbers {
+    uint64_t values;
+    fs_bits bits;
+    unsigned bit_count;
+    fs_fault_kind kind;
+} numbers;
 
-static fs_status push(fs_fault_list *list, fs_fault fault)
+static fs_status push(fs_fault_list *list, const numbers *from, uint64_t value, unsigned bit_index)
 {
     if (list->count == list->capacity) {
         if (list->count >= FS_FAULTS_PER_TRIAL_MAX) {
@@ -121,7 +104,8 @@ static fs_status push(fs_fault_list *list, fs_fault fault)
         list->items = items;
         list->capacity = capacity;
     }
-    list->items[list->count++] = fault;
+    list->items[list->count++] = (fs_fault){
+        .bit = nth_bit(from->bits, bit_index), .kind = (uint8_t)from->kind, .element = value};
     return FS_OK;
 }
 
@@ -134,30 +118,25 @@ static uint64_t next_hit(fs_rng *rng, uint64_t at, uint64_t end, double p, doubl
     return gap < (double)(end - at) ? at + (uint64_t)gap : end;
 }
 
-static fs_status draw_rate(fs_fault_list *out, const fs_fault_space *space, double rate,
-                           fs_fault_kind kind, fs_rng *rng)
+static fs_status draw_rate(fs_fault_list *out, const numbers *from, double rate, fs_rng *rng)
 {
     double log_miss = fs_log1p64(-rate);
-    size_t hint = 0;
     uint64_t at = 0;
-    while ((at = next_hit(rng, at, space->values, rate, log_miss)) < space->values) {
-        unsigned bit = (unsigned)fs_rng_below(rng, space->bit_count);
-        FS_TRY(push(out, locate(space, at, bit, kind, &hint)));
+    while ((at = next_hit(rng, at, from->values, rate, log_miss)) < from->values) {
+        unsigned bit = (unsigned)fs_rng_below(rng, from->bit_count);
+        FS_TRY(push(out, from, at, bit));
         at++;
     }
     return FS_OK;
 }
 
-static fs_status draw_ber(fs_fault_list *out, const fs_fault_space *space, double rate,
-                          fs_fault_kind kind, fs_rng *rng)
+static fs_status draw_ber(fs_fault_list *out, const numbers *from, double rate, fs_rng *rng)
 {
     double log_miss = fs_log1p64(-rate);
-    uint64_t sites = space->values * space->bit_count;
-    size_t hint = 0;
+    uint64_t sites = from->values * from->bit_count;
     uint64_t at = 0;
     while ((at = next_hit(rng, at, sites, rate, log_miss)) < sites) {
-        FS_TRY(push(out, locate(space, at / space->bit_count, (unsigned)(at % space->bit_count),
-                                kind, &hint)));
+        FS_TRY(push(out, from, at / from->bit_count, (unsigned)(at % from->bit_count)));
         at++;
     }
     return FS_OK;
@@ -182,10 +161,9 @@ static int site_set_add(site_set *set, uint64_t site)
 
 /* Floyd's sampling without replacement: k draws, each subset of k sites equally likely.
  * Source: Bentley and Floyd, CACM 30(9), 1987. */
-static fs_status draw_count(fs_fault_list *out, const fs_fault_space *space, uint64_t count,
-                            fs_fault_kind kind, fs_rng *rng)
+static fs_status draw_count(fs_fault_list *out, const numbers *from, uint64_t count, fs_rng *rng)
 {
-    uint64_t sites = space->values * space->bit_count;
+    uint64_t sites = from->values * from->bit_count;
     if (count > sites) {
         return fs_fail(FS_ECONFIG, "%llu faults asked for among %llu sites",
                        (unsigned long long)count, (unsigned long long)sites);
@@ -199,15 +177,13 @@ static fs_status draw_count(fs_fault_list *out, const fs_fault_space *space, uin
     site_set set = {calloc(capacity, sizeof *set.slots), capacity - 1};
     if (set.slots == NULL) return fs_fail(FS_ENOMEM, "no memory for a fault list");
     fs_status status = FS_OK;
-    size_t hint = 0;
     for (uint64_t j = sites - count; j < sites && status == FS_OK; j++) {
         uint64_t site = fs_rng_below(rng, j + 1);
         if (!site_set_add(&set, site)) {
             site = j;
             site_set_add(&set, site);
         }
-        status = push(out, locate(space, site / space->bit_count,
-                                  (unsigned)(site % space->bit_count), kind, &hint));
+        status = push(out, from, site / from->bit_count, (unsigned)(site % from->bit_count));
     }
     free(set.slots);
     return status;
@@ -222,38 +198,68 @@ static int compare_faults(const void *a, const void *b)
 }
 
 /* Most lists come out sorted: only fused tensors interleave. */
-static void sort_faults(fs_fault_list *list)
+void fs_fault_list_sort(fs_fault_list *self)
 {
-    for (size_t i = 1; i < list->count; i++) {
-        if (compare_faults(&list->items[i - 1], &list->items[i]) > 0) {
-            qsort(list->items, list->count, sizeof *list->items, compare_faults);
+    for (size_t i = 1; i < self->count; i++) {
+        if (compare_faults(&self->items[i - 1], &self->items[i]) > 0) {
+            qsort(self->items, self->count, sizeof *self->items, compare_faults);
             return;
         }
     }
 }
 
+fs_status fs_fault_draw_numbers(fs_fault_list *out, uint64_t values, fs_bits bits, fs_amount amount,
+                                fs_fault_kind kind, fs_rng *rng)
+{
+    const numbers from = {values, bits, (unsigned)__builtin_popcount(bits), kind};
+    out->count = 0;
+    if (!(amount.value > 0)) return FS_OK;
+    switch (amount.kind) {
+    case FS_AMOUNT_COUNT:
+        return draw_count(out, &from, (uint64_t)amount.value, rng);
+    case FS_AMOUNT_RATE:
+        return draw_rate(out, &from, amount.value, rng);
+    case FS_AMOUNT_BER:
+        break;
+    }
+    return draw_ber(out, &from, amount.value, rng);
+}
+
+/* Turns a number into a place. `hint` is the slice of the previous value: values mostly ascend. */
+static void locate(const fs_fault_space *space, fs_fault *fault, size_t *hint)
+{
+    uint64_t value = fault->element;
+    size_t s = *hint;
+    if (value < space->first[s] || value >= space->first[s + 1]) {
+        size_t low = 0, high = space->slice_count;
+        while (high - low > 1) {
+            size_t middle = low + (high - low) / 2;
+            if (space->first[middle] <= value)
+                low = middle;
+            else
+                high = middle;
+        }
+        s = *hint = low;
+    }
+    const fs_slice *slice = &space->geometry->slices[space->slices[s]];
+    uint64_t local = value - space->first[s];
+    uint64_t row = local / slice->cols, col = slice->col_first + local % slice->cols;
+    fault->tensor = slice->tensor;
+    fault->slice = (uint16_t)space->slices[s];
+    fault->element = row * space->geometry->tensors[slice->tensor].cols + col;
+}
+
 fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
                         fs_fault_kind kind, uint64_t draw_key, uint64_t trial)
 {
+    FS_ASSERT(space->places == NULL);
     fs_rng rng;
     fs_rng_init(&rng, draw_key, trial);
-    out->count = 0;
-    fs_status status = FS_OK;
-    if (amount.value > 0) {
-        switch (amount.kind) {
-        case FS_AMOUNT_COUNT:
-            status = draw_count(out, space, (uint64_t)amount.value, kind, &rng);
-            break;
-        case FS_AMOUNT_RATE:
-            status = draw_rate(out, space, amount.value, kind, &rng);
-            break;
-        case FS_AMOUNT_BER:
-            status = draw_ber(out, space, amount.value, kind, &rng);
-            break;
-        }
-    }
-    if (status == FS_OK) sort_faults(out);
-    return status;
+    FS_TRY(fs_fault_draw_numbers(out, space->values, space->bits, amount, kind, &rng));
+    size_t hint = 0;
+    for (size_t i = 0; i < out->count; i++) locate(space, &out->items[i], &hint);
+    fs_fault_list_sort(out);
+    return FS_OK;
 }
 
 uint64_t fs_fault_list_checksum(const fs_fault_list *self)

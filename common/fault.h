@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "geometry.h"
+#include "rng.h"
 #include "status.h"
 
 /** How many sites a trial hits. */
@@ -36,13 +37,20 @@ typedef uint32_t fs_bits;
 #define FS_BITS_EXPONENT ((fs_bits)0x7f800000u)
 #define FS_BITS_MANTISSA ((fs_bits)0x007fffffu)
 
-/** One hit site. Lists are sorted by (tensor, element, bit) and hold no site twice. */
+/** One hit site, of a parameter or of an activation. Lists hold no site twice; those of parameters
+ * are sorted by (tensor, element, bit), those of activations by (input, place, element, bit). */
 typedef struct fs_fault {
-    uint32_t tensor; /* index into the geometry's tensors */
+    union {
+        uint32_t tensor; /* index into the geometry's tensors */
+        uint32_t input;  /* activations: index into the data set */
+    };
     uint8_t bit;
-    uint8_t kind;     /* fs_fault_kind */
-    uint16_t slice;   /* index into the geometry's slices */
-    uint64_t element; /* row * cols + col in the whole tensor */
+    uint8_t kind; /* fs_fault_kind */
+    union {
+        uint16_t slice; /* index into the geometry's slices */
+        uint16_t place; /* activations: fs_place */
+    };
+    uint64_t element; /* row * cols + col in the whole tensor, or in the place (activation.h) */
 } fs_fault;
 
 typedef struct fs_fault_list {
@@ -57,7 +65,9 @@ typedef struct fs_fault_space {
     uint32_t *slices;            /* indices of the chosen slices, ascending */
     uint64_t *first;             /* [slice_count + 1] number of the first value of each */
     size_t slice_count;
-    uint64_t values; /* first[slice_count] */
+    uint16_t *places; /* activations: the chosen fs_places, ascending; NULL: parameters */
+    size_t place_count;
+    uint64_t values; /* first[slice_count]; activations: of the largest input */
     fs_bits bits;
     unsigned bit_count;
 } fs_fault_space;
@@ -76,6 +86,13 @@ void fs_fault_space_destroy(fs_fault_space **self);
 FS_MUST_CHECK fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space,
                                       fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
                                       uint64_t trial);
+/** The same of numbers alone: `element` is one of 0..values-1, `bit` one of `bits`, tensor and
+ * slice are 0. In the order of the draws; a count may not exceed the sites. For spaces that are not
+ * made of slices. */
+FS_MUST_CHECK fs_status fs_fault_draw_numbers(fs_fault_list *out, uint64_t values, fs_bits bits,
+                                              fs_amount amount, fs_fault_kind kind, fs_rng *rng);
+/** Sorts by (tensor, element, bit). */
+void fs_fault_list_sort(fs_fault_list *self);
 void fs_fault_list_free(fs_fault_list *self);
 /** @return XXH3-64 over the list in a fixed encoding. */
 uint64_t fs_fault_list_checksum(const fs_fault_list *self);

@@ -15,6 +15,8 @@ void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry);
 FS_MUST_CHECK fs_status fs__plan_models(fs_plan *self, const fs_plan_known *known);
 /** Fills variants, spaces, cells and trials. */
 FS_MUST_CHECK fs_status fs__plan_cells(fs_plan *self);
+/** @return sites of a cell, variant and space filled in, that no fault can matter at. */
+uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell);
 /** Fills identity and fingerprint. */
 FS_MUST_CHECK fs_status fs__plan_identify(fs_plan *self);
 /** @return the index of the model folder of an arm. */

@@ -9,10 +9,11 @@
 #include "number.h"
 #include "plan_build.h"
 
-/** One place on the layer, component and group axes. */
+/** One place on the layer, component and group axes, or on those of layer and stage. */
 typedef struct site {
     int layer;
     fs_component_set components;
+    fs_stage_set stages;
 } site;
 
 /** A sweep while it is expanded. Cells of an arm follow each other. */
@@ -24,6 +25,7 @@ typedef struct expansion {
     size_t site_count;
     int layers_vary; /* axes that are shown in an id */
     int components_vary;
+    int stages_vary;
     fs_fault_space **spaces;        /* [site][bits], inside the plan's */
     uint32_t variants[FS_AXIS_MAX]; /* of the arm in work, by guard */
     fs_hash geometry;
@@ -60,10 +62,59 @@ static void add_sites(expansion *e, const fs_geometry *geometry, fs_component_se
         e->sites[e->site_count++] = (site){.layer = -1, .components = components};
 }
 
+/** The same of one set of stages: those at the ends belong to no layer. */
+static void add_stages(expansion *e, uint32_t layers, fs_stage_set stages)
+{
+    const fs_stage_set ends = (fs_stage_set)1 << FS_STAGE_EMBEDDING_OUT | (fs_stage_set)1
+                                                                              << FS_STAGE_LOGITS;
+    int found = 0;
+    for (int layer = -1; layer < (int)layers; layer++) {
+        fs_stage_set own = layer < 0 ? stages & ends : stages & ~ends;
+        if (!layer_selected(e->sweep, layer) || own == 0) continue;
+        found = 1;
+        if (e->sweep->by & FS_BY_LAYER)
+            e->sites[e->site_count++] = (site){.layer = layer, .stages = own};
+    }
+    if (found && !(e->sweep->by & FS_BY_LAYER))
+        e->sites[e->site_count++] = (site){.layer = -1, .stages = stages};
+}
+
+static void find_stages(expansion *e, uint32_t layers)
+{
+    if (!(e->sweep->by & FS_BY_STAGE)) {
+        add_stages(e, layers, e->sweep->stages);
+        return;
+    }
+    for (int s = 0; s < FS_STAGE_COUNT; s++)
+        if (e->sweep->stages >> s & 1) add_stages(e, layers, (fs_stage_set)1 << s);
+}
+
+/** Says why a sweep selects nothing. */
+static fs_status fail_empty(const expansion *e)
+{
+    const fs_geometry *geometry = e->plan->models[0].geometry;
+    const fs_sweep *sweep = e->sweep;
+    if (sweep->stages != 0)
+        return fs_fail(FS_ECONFIG,
+                       "sweep %s: the selection holds no activation of this model: embedding.out "
+                       "and logits belong to no layer",
+                       sweep->name);
+    if ((sweep->components & fs_geometry_components(geometry)) == 0)
+        return fs_fail(FS_ECONFIG,
+                       "sweep %s: the selection holds no parameter of this model: %s has no %s",
+                       sweep->name, geometry->config.kind == FS_MODEL_BERT ? "BERT" : "GPT-2",
+                       fs_component_name((fs_component)__builtin_ctz(sweep->components)));
+    return fs_fail(FS_ECONFIG,
+                   "sweep %s: the selection holds no parameter of this model: none of "
+                   "the components lies in the selected layers",
+                   sweep->name);
+}
+
 static fs_status find_sites(expansion *e)
 {
     const fs_geometry *geometry = e->plan->models[0].geometry;
     const fs_sweep *sweep = e->sweep;
+    _Static_assert((int)FS_STAGE_COUNT <= (int)FS_COMPONENT_COUNT, "room for either kind of site");
     size_t count_max = (geometry->config.layers + 1) * (size_t)FS_COMPONENT_COUNT;
     for (size_t i = 0; i < sweep->layer_count; i++)
         if (sweep->layers[i] >= (int)geometry->config.layers)
@@ -74,7 +125,9 @@ static fs_status find_sites(expansion *e)
     e->sites = malloc(count_max * sizeof *e->sites);
     if (e->sites == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
     fs_component_set set = sweep->components & fs_geometry_components(geometry);
-    if (sweep->by & FS_BY_COMPONENT) {
+    if (sweep->stages != 0) {
+        find_stages(e, geometry->config.layers);
+    } else if (sweep->by & FS_BY_COMPONENT) {
         for (int c = 0; c < FS_COMPONENT_COUNT; c++)
             add_sites(e, geometry, set & (fs_component_set)1 << c);
     } else if (sweep->by & FS_BY_GROUP) {
@@ -83,10 +136,7 @@ static fs_status find_sites(expansion *e)
     } else {
         add_sites(e, geometry, set);
     }
-    if (e->site_count == 0)
-        return fs_fail(FS_ECONFIG, "sweep %s: the selection holds no parameter of this model",
-                       sweep->name);
-    return FS_OK;
+    return e->site_count == 0 ? fail_empty(e) : FS_OK;
 }
 
 /** Orders by layer, then component: an order that people expect of a map. */
@@ -94,6 +144,7 @@ static int compare_sites(const void *a, const void *b)
 {
     const site *x = a, *y = b;
     if (x->layer != y->layer) return x->layer < y->layer ? -1 : 1;
+    if (x->stages != y->stages) return x->stages < y->stages ? -1 : 1;
     /* The lowest component decides; the sets of one sweep are disjoint or equal. */
     fs_component_set p = x->components & (0u - x->components);
     fs_component_set q = y->components & (0u - y->components);
@@ -106,7 +157,31 @@ static void find_axes(expansion *e)
     for (size_t i = 1; i < e->site_count; i++) {
         e->layers_vary |= e->sites[i].layer != e->sites[0].layer;
         e->components_vary |= e->sites[i].components != e->sites[0].components;
+        e->stages_vary |= e->sites[i].stages != e->sites[0].stages;
     }
+}
+
+/** The largest input that the task can have. */
+static fs_extent largest_of(const fs_plan *plan)
+{
+    const fs_task *task = &plan->campaign->task;
+    uint32_t length = plan->models[0].geometry->config.positions;
+    if (task->kind != FS_TASK_LM) return (fs_extent){.length = length};
+    if (task->window != 0) length = task->window;
+    return (fs_extent){.length = length, .scored = length - 1};
+}
+
+static fs_status make_space(const expansion *e, const site *s, fs_bits bits, fs_fault_space **out)
+{
+    const fs_sweep *sweep = e->sweep;
+    int by_layer = (sweep->by & FS_BY_LAYER) != 0;
+    const int *layers = by_layer ? &s->layer : sweep->layers;
+    size_t layer_count = by_layer ? 1 : sweep->layer_count;
+    const fs_geometry *geometry = e->plan->models[0].geometry;
+    if (s->stages != 0)
+        return fs_activation_space_new(out, geometry, s->stages, layers, layer_count, bits,
+                                       largest_of(e->plan));
+    return fs_fault_space_new(out, geometry, s->components, layers, layer_count, bits);
 }
 
 static fs_status make_spaces(expansion *e)
@@ -120,13 +195,9 @@ static fs_status make_spaces(expansion *e)
     plan->spaces = grown;
     size_t first = plan->space_count;
     for (size_t s = 0; s < e->site_count; s++) {
-        int by_layer = (sweep->by & FS_BY_LAYER) != 0;
-        const int *layers = by_layer ? &e->sites[s].layer : sweep->layers;
-        size_t layer_count = by_layer ? 1 : sweep->layer_count;
         for (size_t b = 0; b < sweep->bits_count; b++) {
-            fs_status status = fs_fault_space_new(&plan->spaces[plan->space_count],
-                                                  plan->models[0].geometry, e->sites[s].components,
-                                                  layers, layer_count, sweep->bits[b].bits);
+            fs_status status =
+                make_space(e, &e->sites[s], sweep->bits[b].bits, &plan->spaces[plan->space_count]);
             if (status != FS_OK) return fs_wrap(status, "sweep %s", sweep->name);
             plan->space_count++;
         }
@@ -197,6 +268,8 @@ static fs_status name_cell(const expansion *e, fs_cell *cell)
     if (e->components_vary)
         fits &= append(cell->id, ",%s=%s", sweep->by & FS_BY_COMPONENT ? "component" : "group",
                        site_word(e, cell->components));
+    if (e->stages_vary && (sweep->by & FS_BY_STAGE))
+        fits &= append(cell->id, ",stage=%s", fs_stage_name((fs_stage)__builtin_ctz(cell->stages)));
     fs_number_text(cell->amount.value, number);
     if (sweep->amount_count > 1)
         fits &= append(cell->id, ",%s=%s", fs_amount_name(sweep->amount_kind), number);
@@ -232,6 +305,12 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     fs__hash_number(&hasher, cell->space->slice_count);
     for (size_t i = 0; i < cell->space->slice_count; i++)
         fs__hash_number(&hasher, cell->space->slices[i]);
+    if (cell->stages != 0) {
+        hash_text(&hasher, cell->transient ? "transient activations" : "activations");
+        fs__hash_number(&hasher, cell->space->place_count);
+        for (size_t i = 0; i < cell->space->place_count; i++)
+            fs__hash_number(&hasher, cell->space->places[i]);
+    }
     fs__hash_number(&hasher, cell->space->bits);
     hash_text(&hasher, fs_amount_name(cell->amount.kind));
     fs_number_text(cell->amount.value, amount);
@@ -250,7 +329,7 @@ static void set_checks(const expansion *e, fs_cell *cell)
     const double sites = (double)cell->space->values * cell->space->bit_count;
     fs_hasher hasher;
     fs_hash hash;
-    if (!arm->metadata || !fs_protect_has_checks(protect)) return;
+    if (cell->stages != 0 || !arm->metadata || !fs_protect_has_checks(protect)) return;
     if (cell->space->bit_count != fs_protect_format(protect)->bits) return;
     cell->check_rate = fs_cell_faults(cell) / sites;
     if (cell->check_rate > 1) cell->check_rate = 1;
@@ -299,6 +378,8 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
         .layer = e->sites[place].layer,
         .by_layer = (sweep->by & FS_BY_LAYER) != 0,
         .components = e->sites[place].components,
+        .stages = e->sites[place].stages,
+        .transient = sweep->transient,
         .amount = {.kind = sweep->amount_kind, .value = sweep->amounts[amount]},
         .kind = sweep->kinds[kind],
         .bits = &sweep->bits[bits],
@@ -308,6 +389,7 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
         .space = e->spaces[place * sweep->bits_count + bits],
     };
     cell->draw_key = draw_key(e, cell);
+    cell->masked_sites = fs__plan_masked_sites(e->plan, cell);
     FS_TRY(name_cell(e, cell));
     FS_TRY(check_amount(cell));
     set_checks(e, cell);

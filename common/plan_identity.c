@@ -58,18 +58,24 @@ static fs_status put_arms(const fs_plan *plan, fs_buf *out)
 
 static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
 {
-    FS_TRY(fs_buf_printf(out, "sweep.%s.parameters:", sweep->name));
+    const char *class = sweep->stages != 0 ? "activations" : "parameters";
+    FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, class));
     for (int c = 0; c < FS_COMPONENT_COUNT; c++)
         if (sweep->components >> c & 1)
             FS_TRY(fs_buf_printf(out, " %s", fs_component_name((fs_component)c)));
+    for (int s = 0; s < FS_STAGE_COUNT; s++)
+        if (sweep->stages >> s & 1) FS_TRY(fs_buf_printf(out, " %s", fs_stage_name((fs_stage)s)));
+    if (sweep->stages != 0)
+        FS_TRY(fs_buf_printf(out, "\nsweep.%s.persistence: %s", sweep->name,
+                             sweep->transient ? "transient" : "permanent"));
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.layers:%s", sweep->name,
                          sweep->layer_count == 0 ? " all" : ""));
     for (size_t i = 0; i < sweep->layer_count; i++)
         FS_TRY(fs_buf_printf(out, " %d", sweep->layers[i]));
-    return fs_buf_printf(out, "\nsweep.%s.by:%s%s%s%s\n", sweep->name,
-                         sweep->by == 0 ? " none" : "", sweep->by & FS_BY_LAYER ? " layer" : "",
-                         sweep->by & FS_BY_COMPONENT ? " component" : "",
-                         sweep->by & FS_BY_GROUP ? " group" : "");
+    return fs_buf_printf(
+        out, "\nsweep.%s.by:%s%s%s%s%s\n", sweep->name, sweep->by == 0 ? " none" : "",
+        sweep->by & FS_BY_LAYER ? " layer" : "", sweep->by & FS_BY_COMPONENT ? " component" : "",
+        sweep->by & FS_BY_GROUP ? " group" : "", sweep->by & FS_BY_STAGE ? " stage" : "");
 }
 
 static fs_status put_axes(const fs_sweep *sweep, fs_buf *out)

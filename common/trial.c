@@ -3,17 +3,21 @@
 #include <math.h>
 #include <string.h>
 
+#include "activation.h"
 #include "assert.h"
 #include "hash.h"
 
 enum {
-    RECORD_VERSION = 1,
-    RECORD_VERSION_CHECKS = 2, /* the same and, after the sums, check_faults, which are not 0 */
+    VERSION_PARAMETERS = 1,
+    VERSION_CHECKS = 2,      /* the same and, after the sums, check_faults, which are not 0 */
+    VERSION_ACTIVATIONS = 3, /* as 1, but each fault has a place */
     CHECKS_BYTES = 8,
     HEAD_BYTES = 1 + 1 + 1 + 1 + 5 * 4 + 13 * 8, /* fixed part, `kept` as one byte */
     FAULT_BYTES = 4 + 1 + 1 + 8 + 4 * 4,
+    PLACE_BYTES = 2,
     CHECKSUM_BYTES = 8,
-    RECORD_BYTES_MAX = HEAD_BYTES + CHECKS_BYTES + FS_FAULTS_KEPT_MAX * FAULT_BYTES + CHECKSUM_BYTES
+    RECORD_BYTES_MAX = HEAD_BYTES + CHECKS_BYTES +
+                       FS_FAULTS_KEPT_MAX * (FAULT_BYTES + PLACE_BYTES) + CHECKSUM_BYTES
 };
 _Static_assert((int)RECORD_BYTES_MAX <= (int)FS_TRIAL_RECORD_BYTES_MAX, "a record fits its limit");
 
@@ -49,12 +53,19 @@ static double get_double(const uint8_t **at)
     return value;
 }
 
+static uint8_t version_of(const fs_trial_record *self)
+{
+    FS_ASSERT(!self->activations || self->check_faults == 0);
+    if (self->activations) return VERSION_ACTIVATIONS;
+    return self->check_faults == 0 ? VERSION_PARAMETERS : VERSION_CHECKS;
+}
+
 fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
 {
     FS_ASSERT(self->kept <= FS_FAULTS_KEPT_MAX && self->outcome < FS_OUTCOME_COUNT);
     uint8_t bytes[RECORD_BYTES_MAX];
     cursor c = {bytes};
-    put(&c, self->check_faults == 0 ? RECORD_VERSION : RECORD_VERSION_CHECKS, 1);
+    put(&c, version_of(self), 1);
     put(&c, self->outcome, 1);
     put(&c, self->critical != 0, 1);
     put(&c, self->kept, 1);
@@ -74,6 +85,7 @@ fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
     for (uint32_t i = 0; i < self->kept; i++) {
         const fs_fault_record *fault = &self->fault[i];
         put(&c, fault->tensor, 4);
+        if (self->activations) put(&c, fault->place, PLACE_BYTES);
         put(&c, fault->bit, 1);
         put(&c, fault->kind, 1);
         put(&c, fault->element, 8);
@@ -99,28 +111,35 @@ static fs_status check_record(const fs_trial_record *r)
     if (r->kept != kept || r->effective > r->faults || r->answers_changed > r->answers) {
         return fs_fail(FS_ECORRUPT, "a trial record's counts contradict each other");
     }
+    for (uint32_t i = 0; i < r->kept; i++) {
+        if (r->activations && !fs_place_valid(r->fault[i].place))
+            return fs_fail(FS_ECORRUPT, "a trial record names a place that no model has");
+    }
     return FS_OK;
 }
 
 fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
 {
     const uint8_t *at = data;
-    if (size < HEAD_BYTES + CHECKSUM_BYTES ||
-        (at[0] != RECORD_VERSION && at[0] != RECORD_VERSION_CHECKS)) {
-        return fs_fail(FS_ECORRUPT, "not a trial record of version %d or %d (%zu bytes)",
-                       RECORD_VERSION, RECORD_VERSION_CHECKS, size);
+    if (size < HEAD_BYTES + CHECKSUM_BYTES || at[0] < VERSION_PARAMETERS ||
+        at[0] > VERSION_ACTIVATIONS) {
+        return fs_fail(FS_ECORRUPT, "not a trial record of version %d to %d (%zu bytes)",
+                       VERSION_PARAMETERS, VERSION_ACTIVATIONS, size);
     }
-    const int checks = at[0] == RECORD_VERSION_CHECKS;
+    const int checks = at[0] == VERSION_CHECKS;
     uint32_t kept = at[3];
-    if (kept > FS_FAULTS_KEPT_MAX || size != (size_t)HEAD_BYTES + (checks ? CHECKS_BYTES : 0) +
-                                                 kept * (size_t)FAULT_BYTES + CHECKSUM_BYTES) {
+    const uint8_t activations = at[0] == VERSION_ACTIVATIONS;
+    const size_t each = FAULT_BYTES + (activations ? (size_t)PLACE_BYTES : 0);
+    const size_t head = (size_t)HEAD_BYTES + (checks ? CHECKS_BYTES : 0);
+    if (kept > FS_FAULTS_KEPT_MAX || size != head + kept * each + CHECKSUM_BYTES) {
         return fs_fail(FS_ECORRUPT, "a trial record has the wrong length, %zu bytes", size);
     }
     const uint8_t *tail = at + size - CHECKSUM_BYTES;
     if (get(&tail, CHECKSUM_BYTES) != fs_checksum(data, size - CHECKSUM_BYTES)) {
         return fs_fail(FS_ECORRUPT, "a trial record's checksum does not match");
     }
-    *out = (fs_trial_record){.outcome = at[1], .critical = at[2], .kept = kept};
+    *out = (fs_trial_record){
+        .outcome = at[1], .critical = at[2], .activations = activations, .kept = kept};
     at += 4;
     uint32_t *counts[] = {&out->inputs, &out->masked, &out->benign, &out->sdc, &out->due};
     for (int i = 0; i < 5; i++) *counts[i] = (uint32_t)get(&at, 4);
@@ -141,6 +160,7 @@ fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
     for (uint32_t i = 0; i < kept; i++) {
         fs_fault_record *fault = &out->fault[i];
         fault->tensor = (uint32_t)get(&at, 4);
+        if (out->activations) fault->place = (uint16_t)get(&at, PLACE_BYTES);
         fault->bit = (uint8_t)get(&at, 1);
         fault->kind = (uint8_t)get(&at, 1);
         fault->element = get(&at, 8);

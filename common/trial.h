@@ -30,11 +30,16 @@ typedef enum fs_outcome {
         FS_OUTCOME_COUNT
 } fs_outcome;
 
-/** One fault as it took place. */
+/** One fault as it took place. Of an activation, `before` and `value_before` hold what the faults
+ * of the trial at earlier places made of the value. */
 typedef struct fs_fault_record {
-    uint32_t tensor;
+    union {
+        uint32_t tensor;
+        uint32_t input; /* activations */
+    };
     uint8_t bit;
-    uint8_t kind; /* fs_fault_kind */
+    uint8_t kind;   /* fs_fault_kind */
+    uint16_t place; /* activations: fs_place */
     uint64_t element;
     uint32_t before;       /* stored word, all faults of the trial in it absent */
     uint32_t after;        /* stored word, all faults of the trial in it present */
@@ -43,9 +48,10 @@ typedef struct fs_fault_record {
 } fs_fault_record;
 
 typedef struct fs_trial_record {
-    uint8_t outcome;  /* fs_outcome */
-    uint8_t critical; /* by the campaign's threshold */
-    uint32_t inputs;  /* evaluated; the next four sum to it */
+    uint8_t outcome;     /* fs_outcome */
+    uint8_t critical;    /* by the campaign's threshold */
+    uint8_t activations; /* nonzero: the faults are of activations, not of parameters */
+    uint32_t inputs;     /* evaluated; the next four sum to it */
     uint32_t masked;
     uint32_t benign;
     uint32_t sdc;
@@ -63,13 +69,14 @@ typedef struct fs_trial_record {
     uint64_t detected;        /* and not corrected */
     uint64_t miscorrected;    /* of the corrected: the value still differs from clean */
     uint64_t check_faults;    /* drawn in a protection's redundant bits, beside `faults` */
-    uint64_t faults_checksum; /* fs_fault_list_checksum of the drawn list */
+    uint64_t faults_checksum; /* fs_fault_list_checksum or fs_activation_checksum */
     uint32_t kept;            /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
     fs_fault_record fault[FS_FAULTS_KEPT_MAX];
 } fs_trial_record;
 
-/** Appends the record's encoding: version (1 without check_faults, 2 with), fields little-endian,
- * XXH3-64. Errors: FS_ENOMEM. */
+/** Appends the record's encoding: version, fields little-endian, XXH3-64. Version 1 is of parameter
+ * faults, 2 of those with check_faults, 3 of activations: a place with each fault. All are read.
+ * Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out);
 /** Reads one encoding of exactly `size` bytes. Errors: FS_ECORRUPT for a wrong version, length,
  * checksum, or numbers that contradict each other. */

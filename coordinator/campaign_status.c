@@ -56,6 +56,12 @@ static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell
             json_array_append_new(components, json_string(fs_component_name((fs_component)i))) != 0)
             b->failed = 1;
     set(b, out, "components", components);
+    json_t *stages = json_array();
+    for (int i = 0; i < FS_STAGE_COUNT; i++)
+        if ((cell->stages >> i & 1) &&
+            json_array_append_new(stages, json_string(fs_stage_name((fs_stage)i))) != 0)
+            b->failed = 1;
+    set(b, out, "stages", stages);
     set(b, out, "amount", json_string(fs_amount_name(cell->amount.kind)));
     set_real(b, out, "value", cell->amount.value);
     set(b, out, "kind", json_string(fs_fault_kind_name(cell->kind)));
@@ -69,6 +75,8 @@ static void set_counts(builder *b, json_t *out, const summary_cell *cell)
 {
     const fs_totals *t = &cell->totals;
     set_count(b, out, "trials", cell->cell->trials);
+    set_count(b, out, "provably_masked_sites", cell->cell->masked_sites);
+    set(b, out, "provably_masked", json_boolean(fs_cell_masked(cell->cell)));
     set_count(b, out, "n", cell->n);
     set(b, out, "complete", json_boolean(cell->complete));
     set(b, out, "stopped", json_boolean(cell->stopped));

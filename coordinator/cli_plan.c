@@ -43,6 +43,7 @@ static fs_status record_bytes(const fs_cell *cell, double *out)
     fs_trial_record record = {0};
     fs_buf bytes = {0};
     double faults = ceil(fs_cell_faults(cell));
+    record.activations = cell->stages != 0;
     record.faults = (uint64_t)faults;
     record.kept = faults < FS_FAULTS_KEPT_MAX ? (uint32_t)faults : FS_FAULTS_KEPT_MAX;
     fs_status status = fs_trial_encode(&record, &bytes);
@@ -73,6 +74,31 @@ static json_t *components_json(fs_component_set set)
     return list;
 }
 
+static json_t *stages_json(fs_stage_set set)
+{
+    json_t *list = json_array();
+    for (int s = 0; s < FS_STAGE_COUNT; s++)
+        if (set >> s & 1) json_array_append_new(list, json_string(fs_stage_name((fs_stage)s)));
+    return list;
+}
+
+/** What is allowed and easily misread: protections are of weights and pass activations by. */
+static fs_status notes(const fs_plan *plan, json_t *out)
+{
+    const fs_campaign *c = plan->campaign;
+    for (size_t s = 0; s < c->sweep_count; s++) {
+        for (size_t a = 0; c->sweeps[s].stages != 0 && a < c->arm_count; a++) {
+            if (c->arms[a].protect_count == 0) continue;
+            json_t *text = json_sprintf("sweep %s hits activations: the protection of arm %s acts "
+                                        "on weights and does not see them",
+                                        c->sweeps[s].name, c->arms[a].name);
+            if (json_array_append_new(out, text) != 0)
+                return fs_fail(FS_ENOMEM, "no memory for a plan");
+        }
+    }
+    return FS_OK;
+}
+
 static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
 {
     const fs_campaign *c = plan->campaign;
@@ -92,6 +118,9 @@ static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
     if (out == NULL) return NULL;
     json_object_set_new(out, "layer", cell->layer < 0 ? json_null() : json_integer(cell->layer));
     json_object_set_new(out, "components", components_json(cell->components));
+    json_object_set_new(out, "stages", stages_json(cell->stages));
+    json_object_set_new(out, "provably_masked_sites", json_integer((json_int_t)cell->masked_sites));
+    json_object_set_new(out, "provably_masked", json_boolean(fs_cell_masked(cell)));
     return out;
 }
 
@@ -123,14 +152,17 @@ static fs_status print_json(const fs_plan *plan, const char *effective)
         json_array_append_new(arms, json_string(plan->campaign->arms[i].name));
     for (size_t i = 0; i < plan->cell_count; i++)
         json_array_append_new(cells, cell_json(plan, &plan->cells[i]));
+    json_t *remarks = json_array();
+    FS_TRY(notes(plan, remarks));
     json_t *root = json_pack(
-        "{s:s, s:o, s:s?, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:n, s:f, s:f, s:f, s:s}", "campaign",
-        plan->campaign->name, "fingerprint", plan->has_fingerprint ? json_string(hex) : json_null(),
-        "fingerprint_absent", plan->absent, "convention", FS_CONVENTION, "cells",
-        (json_int_t)plan->cell_count, "trials", (json_int_t)plan->trials, "arms", arms, "sweeps",
-        sweeps_json(plan), "cell_list", cells, "disk_bytes", (json_int_t)disk, "seconds",
-        "confidence", CONFIDENCE_PERCENT / 100.0, "half_width_at", P_WORST, "half_width_rare_at",
-        P_RARE, "effective", effective);
+        "{s:s, s:o, s:s?, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:n, s:f, s:f, s:f, s:s, s:o}",
+        "campaign", plan->campaign->name, "fingerprint",
+        plan->has_fingerprint ? json_string(hex) : json_null(), "fingerprint_absent", plan->absent,
+        "convention", FS_CONVENTION, "cells", (json_int_t)plan->cell_count, "trials",
+        (json_int_t)plan->trials, "arms", arms, "sweeps", sweeps_json(plan), "cell_list", cells,
+        "disk_bytes", (json_int_t)disk, "seconds", "confidence", CONFIDENCE_PERCENT / 100.0,
+        "half_width_at", P_WORST, "half_width_rare_at", P_RARE, "effective", effective, "notes",
+        remarks);
     return cli_print_json(root);
 }
 
@@ -151,9 +183,10 @@ static void print_cells(const fs_plan *plan)
            "faults/trial", "half-width*");
     for (size_t i = 0; i < plan->cell_count; i++) {
         const fs_cell *cell = &plan->cells[i];
-        printf("# %-*s  %12" PRIu64 "  %10s  %9" PRIu64 "  %12.6g  %.3f/%.3f\n", width, cell->id,
+        printf("# %-*s  %12" PRIu64 "  %10s  %9" PRIu64 "  %12.6g  %.3f/%.3f%s\n", width, cell->id,
                cell->space->values, cell->bits->name, cell->trials, fs_cell_faults(cell),
-               half_width(plan, cell, P_WORST), half_width(plan, cell, P_RARE));
+               half_width(plan, cell, P_WORST), half_width(plan, cell, P_RARE),
+               fs_cell_masked(cell) ? "  masked, provably" : "");
     }
 }
 
@@ -178,6 +211,11 @@ static fs_status print_text(const fs_plan *plan, const char *effective)
         P_WORST, P_RARE, CONFIDENCE_PERCENT);
     printf("# %zu cells, %s%" PRIu64 " trials, about %.1f MB on disk\n", plan->cell_count,
            has_rule(plan) ? "at most " : "", plan->trials, disk / 1e6);
+    json_t *remarks = json_array();
+    FS_TRY(notes(plan, remarks));
+    for (size_t i = 0; i < json_array_size(remarks); i++)
+        printf("# note: %s\n", json_string_value(json_array_get(remarks, i)));
+    json_decref(remarks);
     fs_hash_hex(&plan->fingerprint, hex);
     printf("# fingerprint: %s\n", plan->has_fingerprint ? hex : "none yet");
     return FS_OK;

@@ -47,21 +47,49 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-static json_t *fault_json(const fs_geometry *geometry, const fs_fault_record *fault)
+/* A fault's indices within its tensor or place. @return how many there are. */
+static unsigned index_of(const fs_geometry *geometry, const fs_trial_record *record,
+                         const fs_fault_record *fault, uint64_t out[3])
 {
+    if (record->activations)
+        return fs_stage_index(&geometry->config, fs_place_stage(fault->place), fault->element, out);
     const fs_tensor *tensor = &geometry->tensors[fault->tensor];
-    json_t *index = json_array();
-    if (tensor->rank == 2) {
-        json_array_append_new(index, json_integer((json_int_t)(fault->element / tensor->cols)));
-    }
-    json_array_append_new(index, json_integer((json_int_t)(fault->element % tensor->cols)));
-    return json_pack("{s:s, s:o, s:i, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "tensor", tensor->name,
-                     "index", index, "bit", (int)fault->bit, "kind",
-                     fs_fault_kind_name((fs_fault_kind)fault->kind), "before",
-                     (json_int_t)fault->before, "after", (json_int_t)fault->after, "read_before",
-                     (json_int_t)fault->value_before, "read_after", (json_int_t)fault->value_after,
-                     "value_before", cli_json_real(float_of(fault->value_before)), "value_after",
-                     cli_json_real(float_of(fault->value_after)));
+    unsigned count = 0;
+    if (tensor->rank == 2) out[count++] = fault->element / tensor->cols;
+    out[count++] = fault->element % tensor->cols;
+    return count;
+}
+
+/* "tensor" of a parameter; "stage", "layer" (null: of none) and "input" of an activation. */
+static json_t *place_json(const fs_geometry *geometry, const fs_trial_record *record,
+                          const fs_fault_record *fault)
+{
+    if (!record->activations)
+        return json_pack("{s:s}", "tensor", geometry->tensors[fault->tensor].name);
+    int layer = fs_place_layer(fault->place);
+    return json_pack("{s:s, s:o, s:I}", "stage", fs_stage_name(fs_place_stage(fault->place)),
+                     "layer", layer < 0 ? json_null() : json_integer(layer), "input",
+                     (json_int_t)fault->input);
+}
+
+static json_t *fault_json(const fs_geometry *geometry, const fs_trial_record *record,
+                          const fs_fault_record *fault)
+{
+    uint64_t at[3];
+    unsigned count = index_of(geometry, record, fault, at);
+    json_t *index = json_array(), *out = place_json(geometry, record, fault);
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(index, json_integer((json_int_t)at[i]));
+    json_t *rest =
+        json_pack("{s:o, s:i, s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "index", index, "bit",
+                  (int)fault->bit, "kind", fs_fault_kind_name((fs_fault_kind)fault->kind), "before",
+                  (json_int_t)fault->before, "after", (json_int_t)fault->after, "read_before",
+                  (json_int_t)fault->value_before, "read_after", (json_int_t)fault->value_after,
+                  "value_before", cli_json_real(float_of(fault->value_before)), "value_after",
+                  cli_json_real(float_of(fault->value_after)));
+    if (out != NULL) json_object_update(out, rest);
+    json_decref(rest);
+    return out;
 }
 
 static json_t *outcome_json(const replay_result *result)
@@ -83,7 +111,8 @@ static fs_status append_json(printer *self, const replay_result *result)
     const fs_trial_record *r = &result->record;
     json_t *faults = json_array();
     for (uint32_t i = 0; i < r->kept; i++) {
-        json_array_append_new(faults, fault_json(geometry_of(self, result->id.cell), &r->fault[i]));
+        json_array_append_new(faults,
+                              fault_json(geometry_of(self, result->id.cell), r, &r->fault[i]));
     }
     char id[FS_CELL_ID_BYTES_MAX + 24];
     snprintf(id, sizeof id, "%s/%" PRIu64, cell->id, result->id.trial);
@@ -107,18 +136,21 @@ static const char *bit_field(unsigned bit)
     return bit == 31 ? "sign" : bit >= 23 ? "exponent" : "mantissa";
 }
 
-static void print_fault(const fs_geometry *geometry, const fs_fault_record *fault)
+static void print_fault(const fs_geometry *geometry, const fs_trial_record *record,
+                        const fs_fault_record *fault)
 {
-    const fs_tensor *tensor = &geometry->tensors[fault->tensor];
-    char index[48];
-    if (tensor->rank == 2) {
-        snprintf(index, sizeof index, "%" PRIu64 ", %" PRIu64, fault->element / tensor->cols,
-                 fault->element % tensor->cols);
+    uint64_t at[3];
+    unsigned count = index_of(geometry, record, fault, at);
+    if (record->activations) {
+        int layer = fs_place_layer(fault->place);
+        printf("  input %u, %s", fault->input, fs_stage_name(fs_place_stage(fault->place)));
+        if (layer >= 0) printf(" of layer %d", layer);
     } else {
-        snprintf(index, sizeof index, "%" PRIu64, fault->element);
+        printf("  %s", geometry->tensors[fault->tensor].name);
     }
-    printf("  %s[%s] bit %u (%s): stored %08x -> %08x, read %.9g -> %.9g\n", tensor->name, index,
-           fault->bit, bit_field(fault->bit), fault->before, fault->after,
+    for (unsigned i = 0; i < count; i++) printf("%s%" PRIu64, i == 0 ? "[" : ", ", at[i]);
+    printf("] bit %u (%s): stored %08x -> %08x, read %.9g -> %.9g\n", fault->bit,
+           bit_field(fault->bit), fault->before, fault->after,
            (double)float_of(fault->value_before), (double)float_of(fault->value_after));
 }
 
@@ -148,7 +180,7 @@ static void print_text(printer *self, const replay_result *result)
                " of units wrongly, %" PRIu64 " detected\n",
                r->check_faults, r->corrected, r->miscorrected, r->detected);
     for (uint32_t i = 0; i < r->kept; i++) {
-        print_fault(geometry_of(self, result->id.cell), &r->fault[i]);
+        print_fault(geometry_of(self, result->id.cell), r, &r->fault[i]);
     }
     if (r->kept < r->faults) printf("  ... and %" PRIu64 " more\n", r->faults - r->kept);
     print_place(self, result);

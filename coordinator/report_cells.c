@@ -64,7 +64,8 @@ static void put_counts(report_columns *t, const summary_cell *cell)
     const fs_totals *totals = &cell->totals;
     put_count(t, "variant", cell->cell->variant);
     put_count(t, "pair", cell->cell->pair);
-    put_count(t, "sites", cell->cell->space->values * cell->cell->space->bit_count);
+    put_count(t, "sites", fs_cell_sites(cell->cell));
+    put_count(t, "masked_sites", cell->cell->masked_sites);
     put_count(t, "planned", cell->cell->trials);
     put_count(t, "n", cell->n);
     put_count(t, "complete", cell->complete != 0);

@@ -1,6 +1,7 @@
 #include "report_trials.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,9 @@ typedef struct walk {
     uint64_t key;
     uint64_t *worst; /* [cells] trial index; UINT64_MAX: none */
     double *harm;    /* [cells] of that trial */
-    int32_t *tensor; /* [tensors] index in `names`, -1: not used yet */
-    fs_buf names;    /* JSON strings of the tensors used */
+    int32_t *tensor; /* [tensors, then places] index in `names`, -1: not used yet */
+    size_t tensors;  /* of the largest model */
+    fs_buf names;    /* JSON strings of the tensors and places used */
     int32_t used;
     fs_status status;
 } walk;
@@ -47,19 +49,38 @@ static int sampled(const walk *w, uint32_t cell, uint64_t trial)
     return fs_rng_unit(&rng) <= w->share;
 }
 
-/* The tensor's place in the list of names, which holds only those that are used. */
-static fs_status tensor_index(walk *w, uint32_t cell, uint32_t tensor, int32_t *out)
+static fs_status add_name(walk *w, size_t at, const char *name)
+{
+    if (w->tensor[at] >= 0) return FS_OK;
+    if (w->used > 0) FS_TRY(fs_buf_puts(&w->names, ","));
+    FS_TRY(report_json_string(&w->names, name, strlen(name)));
+    w->tensor[at] = w->used++;
+    return FS_OK;
+}
+
+/* Where the first fault is: an index in the list of names, which holds only those that are used. */
+static fs_status name_index(walk *w, uint32_t cell, const fs_trial_record *r, int32_t *out)
 {
     const fs_geometry *geometry = w->plan->cells[cell].space->geometry;
+    char name[64];
     *out = -1;
-    if (tensor >= geometry->tensor_count) return FS_OK;
-    if (w->tensor[tensor] < 0) {
-        const char *name = geometry->tensors[tensor].name;
-        if (w->used > 0) FS_TRY(fs_buf_puts(&w->names, ","));
-        FS_TRY(report_json_string(&w->names, name, strlen(name)));
-        w->tensor[tensor] = w->used++;
+    if (r->kept == 0) return FS_OK;
+    size_t at = r->fault[0].tensor;
+    if (r->activations) {
+        fs_place place = r->fault[0].place;
+        at = w->tensors + place;
+        int layer = fs_place_layer(place);
+        const char *stage = fs_stage_name(fs_place_stage(place));
+        if (layer < 0)
+            snprintf(name, sizeof name, "%s", stage);
+        else
+            snprintf(name, sizeof name, "layer.%d.%s", layer, stage);
+        FS_TRY(add_name(w, at, name));
+    } else {
+        if (at >= geometry->tensor_count) return FS_OK;
+        FS_TRY(add_name(w, at, geometry->tensors[at].name));
     }
-    *out = w->tensor[tensor];
+    *out = w->tensor[at];
     return FS_OK;
 }
 
@@ -82,7 +103,7 @@ static int visit_kept(void *data, uint32_t cell, uint64_t trial, const fs_trial_
     report_columns *t = w->table;
     int32_t tensor = -1;
     if (w->worst[cell] != trial && !sampled(w, cell, trial)) return 0;
-    if (r->kept > 0) w->status = tensor_index(w, cell, r->fault[0].tensor, &tensor);
+    w->status = name_index(w, cell, r, &tensor);
     report_columns_number(t, "cell", cell);
     report_columns_number(t, "trial", (double)trial);
     report_columns_number(t, "outcome", r->outcome);
@@ -114,15 +135,16 @@ static fs_status walk_init(walk *w, const fs_plan *plan, uint64_t total)
         if (plan->models[i].geometry->tensor_count > tensors)
             tensors = plan->models[i].geometry->tensor_count;
     }
-    *w = (walk){.plan = plan, .key = fs_hash_u64(&plan->fingerprint)};
+    *w = (walk){.plan = plan, .key = fs_hash_u64(&plan->fingerprint), .tensors = tensors};
+    const size_t names = tensors + UINT16_MAX + 1; /* of tensors, then of places */
     w->share = total <= REPORT_TRIALS_KEPT ? 1 : (double)REPORT_TRIALS_KEPT / (double)total;
     w->worst = malloc((plan->cell_count + 1) * sizeof *w->worst);
     w->harm = calloc(plan->cell_count + 1, sizeof *w->harm);
-    w->tensor = malloc((tensors + 1) * sizeof *w->tensor);
+    w->tensor = malloc(names * sizeof *w->tensor);
     if (w->worst == NULL || w->harm == NULL || w->tensor == NULL)
         return fs_fail(FS_ENOMEM, "no memory to choose trials for the report");
     for (size_t i = 0; i < plan->cell_count; i++) w->worst[i] = UINT64_MAX;
-    for (size_t i = 0; i < tensors; i++) w->tensor[i] = -1;
+    for (size_t i = 0; i < names; i++) w->tensor[i] = -1;
     FS_TRY(report_columns_new(&w->table));
     declare(w->table);
     return FS_OK;

@@ -65,12 +65,17 @@ fs_status bert_layer(nn_view *self, uint32_t layer, const nn_group *group, float
         nn__linear(self, base + QUERY, parts.product, d, kept, rows, d, d);
         nn__scatter(parts.qkv, 3 * d, parts.product, d, group, which);
     }
-    nn_attention(parts.context, parts.qkv, group->off, group->n_seq, &shape, parts.attention);
+    nn__look(group, FS_STAGE_ATTENTION_Q, parts.qkv, 3 * d, 0, rows);
+    nn__look(group, FS_STAGE_ATTENTION_K, parts.qkv + d, 3 * d, 0, rows);
+    nn__look(group, FS_STAGE_ATTENTION_V, parts.qkv + 2 * d, 3 * d, 0, rows);
+    nn__attend(group, &shape, &parts);
 
+    nn__look(group, FS_STAGE_ATTENTION_CONTEXT, parts.context, d, 0, rows);
     nn__linear(self, base + ATTENTION_OUT, parts.product, d, parts.context, rows, d, d);
+    nn__look(group, FS_STAGE_ATTENTION_OUT, parts.product, d, 0, rows);
     nn_add(kept, parts.product, kept, rows * d);
     nn__norm(self, base + ATTENTION_NORM, kept, kept, rows);
-    nn__mlp(self, base + MLP_UP, parts.product, kept, parts.hidden, rows);
+    nn__mlp(self, base + MLP_UP, parts.product, kept, parts.hidden, rows, group);
     nn_add(kept, parts.product, kept, rows * d);
     nn__norm(self, base + MLP_NORM, kept, kept, rows);
     if (which != NN_ROWS_ALL) nn__scatter(x, d, kept, d, group, which);

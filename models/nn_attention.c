@@ -24,6 +24,28 @@ float nn__head_scale(const nn_head *h)
     return 1.0f / sqrtf((float)h->d_head);
 }
 
+/* What the softmax does, in steps: it rounds scale * score before all else, and a scale of 1
+ * changes nothing. */
+static void probe_scores(const nn_head *h, size_t row, size_t rows, float scale)
+{
+    nn_tap tap = h->tap;
+    tap.row = (uint32_t)row;
+    tap.rows = (uint32_t)rows;
+    tap.values = h->scores;
+    tap.stride = h->scores_stride;
+    for (size_t i = 0; i < rows; i++) {
+        float *scores = h->scores + i * h->scores_stride;
+        for (size_t j = 0; j < nn__seen(h, row + i); j++) scores[j] = scale * scores[j];
+    }
+    tap.stage = FS_STAGE_ATTENTION_SCORES;
+    h->probe->tap(h->probe->context, &tap);
+    for (size_t i = 0; i < rows; i++) {
+        nn__ops()->softmax(h->scores + i * h->scores_stride, nn__seen(h, row + i), 1.0f);
+    }
+    tap.stage = FS_STAGE_ATTENTION_PROBS;
+    h->probe->tap(h->probe->context, &tap);
+}
+
 void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
 {
     const float scale = nn__head_scale(h);
@@ -38,6 +60,10 @@ void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
                               .n = nn__seen(h, row + rows - 1),
                               .k = h->d_head};
     nn__gemm(&block);
+    if (h->probe != NULL) {
+        probe_scores(h, row, rows, scale);
+        return;
+    }
     for (size_t i = 0; i < rows; i++) {
         nn__ops()->softmax(h->scores + i * h->scores_stride, nn__seen(h, row + i), scale);
     }
@@ -144,35 +170,70 @@ void nn_attention(float *out, const float *qkv, const uint32_t *off, uint32_t n_
     nn_attention_dropped(out, qkv, off, n_seq, shape, NULL, 0, 0, scratch);
 }
 
+/* The memory and strides of a sequence's heads. */
+static nn_head head_of(const uint32_t *off, uint32_t s, const nn_attention_shape *shape,
+                       float *scratch)
+{
+    const size_t d = (size_t)shape->heads * shape->d_head;
+    /* A causal first row sees itself only: the sequence is one row long to it. */
+    const int alone = shape->causal && shape->rows == NN_ROWS_FIRST;
+    nn_head h = {.stride = 3 * d,
+                 .out_stride = d,
+                 .len = alone ? 1 : off[s + 1] - off[s],
+                 .d_head = shape->d_head,
+                 .causal = shape->causal};
+    h.keys = scratch;
+    h.values = h.keys + nn__whole_panels(h.len) * h.d_head;
+    h.scores = h.values + nn__whole_panels(h.d_head) * h.len;
+    h.scores_stride = nn__scores_stride(h.len);
+    return h;
+}
+
+/* Points a head at its columns of a sequence. */
+static void move_to_head(nn_head *h, uint32_t head, const float *rows, float *to)
+{
+    h->q = rows + head * h->d_head;
+    h->k = h->q + h->out_stride;
+    h->v = h->k + h->out_stride;
+    h->out = to + head * h->d_head;
+    h->tap.head = head;
+}
+
 void nn_attention_dropped(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
                           const nn_attention_shape *shape, const nn_dropout *dropout,
                           uint64_t row_first, uint32_t positions, float *scratch)
 {
-    const size_t d = (size_t)shape->heads * shape->d_head;
     nn_mask mask;
     const int drops = nn__head_mask(&mask, off, n_seq, shape, dropout, row_first, positions);
     for (uint32_t s = 0; s < n_seq; s++) {
-        /* A causal first row sees itself only: the sequence is one row long to it. */
-        const int alone = shape->causal && shape->rows == NN_ROWS_FIRST;
-        nn_head h = {.stride = 3 * d,
-                     .out_stride = d,
-                     .len = alone ? 1 : off[s + 1] - off[s],
-                     .d_head = shape->d_head,
-                     .causal = shape->causal,
-                     .mask = drops ? &mask : NULL,
-                     .element_stride = (uint64_t)shape->heads * positions};
-        h.keys = scratch;
-        h.values = h.keys + nn__whole_panels(h.len) * h.d_head;
-        h.scores = h.values + nn__whole_panels(h.d_head) * h.len;
-        h.scores_stride = nn__scores_stride(h.len);
-        const float *rows = qkv + off[s] * h.stride;
-        float *to = out + (shape->rows == NN_ROWS_ALL ? off[s] : s) * d;
+        nn_head h = head_of(off, s, shape, scratch);
+        float *to = out + (shape->rows == NN_ROWS_ALL ? off[s] : s) * h.out_stride;
+        h.mask = drops ? &mask : NULL;
+        h.element_stride = (uint64_t)shape->heads * positions;
         for (uint32_t i = 0; i < shape->heads; i++) {
-            h.q = rows + i * h.d_head;
-            h.k = h.q + d;
-            h.v = h.k + d;
-            h.out = to + i * h.d_head;
+            move_to_head(&h, i, qkv + off[s] * h.stride, to);
             h.element = (row_first + off[s]) * h.element_stride + (uint64_t)i * positions;
+            one_head(&h, shape->rows);
+        }
+    }
+}
+
+void nn__attention_probed(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
+                          const nn_attention_shape *shape, float *scratch, const nn_probe *probe,
+                          uint32_t layer, uint32_t sequence)
+{
+    if (probe == NULL) {
+        nn_attention(out, qkv, off, n_seq, shape, scratch);
+        return;
+    }
+    FS_ASSERT(shape->rows == NN_ROWS_ALL);
+    for (uint32_t s = 0; s < n_seq; s++) {
+        FS_ASSERT(off[s] < off[s + 1]);
+        nn_head h = head_of(off, s, shape, scratch);
+        h.probe = probe;
+        h.tap = (nn_tap){.layer = layer, .sequence = sequence + s};
+        for (uint32_t i = 0; i < shape->heads; i++) {
+            move_to_head(&h, i, qkv + off[s] * h.stride, out + off[s] * h.out_stride);
             one_head(&h, shape->rows);
         }
     }

@@ -4,13 +4,17 @@
 
 #include "assert.h"
 #include "nn_gemm.h"
+#include "nn_head.h"
 #include "nn_kernels.h"
 
 int nn__group_next(nn_group *group, const nn_batch *batch)
 {
     uint32_t first = group->first + group->n_seq;
     if (first == batch->n_seq) return 0;
-    *group = (nn_group){.first = first, .row_first = batch->off[first]};
+    *group = (nn_group){.first = first,
+                        .row_first = batch->off[first],
+                        .layer = group->layer,
+                        .probe = group->probe};
     while (first + group->n_seq < batch->n_seq && group->n_seq < NN_GROUP_SEQUENCES) {
         uint32_t s = first + group->n_seq, length = batch->off[s + 1] - batch->off[s];
         if (group->n_seq > 0 && group->rows + length > NN_GROUP_ROWS) break;
@@ -53,6 +57,32 @@ void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, co
     nn_gemm(out, ldo, in, k, nn__weights(view, weight), nn__weights(view, weight + 1), rows, n, k);
 }
 
+void nn__look(const nn_group *group, fs_stage stage, float *x, size_t stride, size_t first,
+              size_t rows)
+{
+    if (group->probe == NULL) return;
+    for (uint32_t s = 0; s < group->n_seq; s++) {
+        size_t from = group->off[s], end = group->off[s + 1];
+        if (from < first) from = first;
+        if (end > first + rows) end = first + rows;
+        if (from >= end) continue;
+        const nn_tap tap = {.stage = stage,
+                            .layer = group->layer,
+                            .sequence = group->first + s,
+                            .row = (uint32_t)(from - group->off[s]),
+                            .rows = (uint32_t)(end - from),
+                            .values = x + (from - first) * stride,
+                            .stride = stride};
+        group->probe->tap(group->probe->context, &tap);
+    }
+}
+
+void nn__attend(const nn_group *group, const nn_attention_shape *shape, const nn_parts *parts)
+{
+    nn__attention_probed(parts->context, parts->qkv, group->off, group->n_seq, shape,
+                         parts->attention, group->probe, group->layer, group->first);
+}
+
 static void activate(fs_activation activation, float *x, size_t n)
 {
     if (activation == FS_ACT_GELU_ERF) {
@@ -66,7 +96,7 @@ static void activate(fs_activation activation, float *x, size_t n)
 }
 
 void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,
-             size_t rows)
+             size_t rows, const nn_group *group)
 {
     const fs_config *config = &view->model->geometry->config;
     const size_t d = config->d_model, d_ff = config->d_ff, step = mlp_rows(config);
@@ -74,7 +104,9 @@ void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, floa
         size_t n = rows - first < step ? rows - first : step;
         nn__linear(view, up, hidden, d_ff, in + first * d, n, d_ff, d);
         activate(config->activation, hidden, n * d_ff);
+        nn__look(group, FS_STAGE_MLP_HIDDEN, hidden, d_ff, first, n);
         nn__linear(view, up + 2, out + first * d, d, hidden, n, d, d_ff);
+        nn__look(group, FS_STAGE_MLP_OUT, out + first * d, d, first, n);
     }
 }
 

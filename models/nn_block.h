@@ -11,6 +11,7 @@
 
 #include "nn_attention.h"
 #include "nn_image.h"
+#include "nn_probe.h"
 
 enum {
     NN_GROUP_ROWS = 192, /* rows of a group, but for a longer sequence, which is one alone */
@@ -18,13 +19,15 @@ enum {
     NN_MLP_ROWS = 96 /* rows whose hidden state lives at a time, fewer in wide models */
 };
 
-/** Consecutive sequences of a batch. */
+/** Consecutive sequences of a batch, and who looks at their activations. */
 typedef struct nn_group {
     uint32_t first; /* sequence */
     uint32_t n_seq;
     uint32_t row_first; /* of the batch */
     uint32_t rows;
     uint32_t len_max;
+    uint32_t layer;                       /* that is being computed */
+    const nn_probe *probe;                /* NULL: nobody */
     uint32_t off[NN_GROUP_SEQUENCES + 1]; /* within the group */
 } nn_group;
 
@@ -48,10 +51,16 @@ FS_MUST_CHECK fs_status nn__parts(nn_parts *out, nn_view *view, const nn_group *
  * the geometry. */
 void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, const float *in,
                 size_t rows, size_t n, size_t k);
+/** Shows rows [first, first + rows) of a group at a stage to its probe, if there is one, sequence
+ * by sequence; `x` is the first of them. */
+void nn__look(const nn_group *group, fs_stage stage, float *x, size_t stride, size_t first,
+              size_t rows);
+/** nn_attention on a group's rows, scores and probabilities shown to its probe. */
+void nn__attend(const nn_group *group, const nn_attention_shape *shape, const nn_parts *parts);
 /** out [rows, d_model] = MLP of `in` by the four tensors from `up` on: weight, bias, weight, bias.
- * out may not be in. */
+ * out may not be in. The rows are the group's first. */
 void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,
-             size_t rows);
+             size_t rows, const nn_group *group);
 /** LayerNorm of rows by the gain and bias from tensor `gain` on. out may be x. */
 void nn__norm(const nn_view *view, uint32_t gain, float *out, const float *x, size_t rows);
 /** Copies the first (or last) row of each sequence of a group: out [n_seq, width]. */

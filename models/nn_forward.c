@@ -17,6 +17,16 @@ static void check_batch(const nn_view *self, const nn_batch *batch)
     }
 }
 
+/* Shows the whole state to the view's probe. */
+static void look_at_state(const nn_view *self, const nn_batch *batch, float *state)
+{
+    const size_t d = config_of(self)->d_model;
+    nn_group group = {.probe = self->probe};
+    while (self->probe != NULL && nn__group_next(&group, batch)) {
+        nn__look(&group, FS_STAGE_EMBEDDING_OUT, state + group.row_first * d, d, 0, group.rows);
+    }
+}
+
 fs_status nn_embed(nn_view *self, const nn_batch *batch, float *state)
 {
     check_batch(self, batch);
@@ -27,6 +37,7 @@ fs_status nn_embed(nn_view *self, const nn_batch *batch, float *state)
         bert_embed(self, batch, state);
     else
         gpt2_embed(self, batch, state);
+    look_at_state(self, batch, state);
     return FS_OK;
 }
 
@@ -34,7 +45,7 @@ static fs_status run_layer(nn_view *self, uint32_t layer, const nn_batch *batch,
                            int last)
 {
     const size_t d = config_of(self)->d_model;
-    nn_group group = {0};
+    nn_group group = {.layer = layer, .probe = last ? NULL : self->probe};
     check_batch(self, batch);
     FS_ASSERT(layer < config_of(self)->layers);
     while (nn__group_next(&group, batch)) {
@@ -43,6 +54,7 @@ static fs_status run_layer(nn_view *self, uint32_t layer, const nn_batch *batch,
             FS_TRY(bert_layer(self, layer, &group, x, last ? NN_ROWS_FIRST : NN_ROWS_ALL));
         else
             FS_TRY(gpt2_layer(self, layer, &group, x, last ? NN_ROWS_LAST : NN_ROWS_ALL));
+        nn__look(&group, FS_STAGE_BLOCK_OUT, x, d, 0, group.rows);
     }
     return FS_OK;
 }
@@ -58,6 +70,18 @@ fs_status nn_layer_last(nn_view *self, const nn_batch *batch, float *state)
     return run_layer(self, config_of(self)->layers - 1, batch, state, 1);
 }
 
+static void look_at_logits(const nn_view *self, const nn_group *group, float *logits, size_t labels)
+{
+    for (uint32_t s = 0; self->probe != NULL && s < group->n_seq; s++) {
+        const nn_tap tap = {.stage = FS_STAGE_LOGITS,
+                            .sequence = group->first + s,
+                            .rows = 1,
+                            .values = logits + s * labels,
+                            .stride = labels};
+        self->probe->tap(self->probe->context, &tap);
+    }
+}
+
 fs_status nn_classify(nn_view *self, const nn_batch *batch, const float *state, float *logits)
 {
     const size_t d = config_of(self)->d_model, labels = config_of(self)->labels;
@@ -71,6 +95,7 @@ fs_status nn_classify(nn_view *self, const nn_batch *batch, const float *state, 
             FS_TRY(bert_classify(self, &group, x, out));
         else
             FS_TRY(gpt2_classify(self, &group, x, out));
+        look_at_logits(self, &group, out, labels);
     }
     return FS_OK;
 }

@@ -9,6 +9,7 @@
 #include "nn_attention.h"
 #include "nn_dropout.h"
 #include "nn_gemm.h"
+#include "nn_probe.h"
 
 enum {
     NN_QUERY_ROWS = 36, /* most of one block of scores */
@@ -28,6 +29,8 @@ typedef struct nn_head {
     const nn_mask *mask;     /* NULL: no dropout */
     uint64_t element;        /* of the mask: of row 0's first probability */
     uint64_t element_stride; /* from one row to the next */
+    const nn_probe *probe;   /* NULL: nobody looks */
+    nn_tap tap;              /* of the probe: layer, sequence, head */
 } nn_head;
 
 static inline size_t nn__whole_panels(size_t n)
@@ -62,5 +65,11 @@ void nn__head_drop(const nn_head *h, float *scores, size_t row, size_t rows);
  *  @param out [rows, d_head], row stride `out_stride`  @param weights [rows, scores_stride] */
 void nn__head_weigh(const nn_head *h, const float *weights, const float *packed, float *out,
                     size_t out_stride, size_t row, size_t rows);
+
+/** nn_attention with a probe on scores and probabilities (NULL: none). `sequence` is the number in
+ * the batch of the first sequence. */
+void nn__attention_probed(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
+                          const nn_attention_shape *shape, float *scratch, const nn_probe *probe,
+                          uint32_t layer, uint32_t sequence);
 
 #endif

@@ -39,6 +39,7 @@ struct nn_view {
     float *image;   /* mapped privately */
     float *scratch; /* NULL or scratch_size floats, 64-byte aligned */
     size_t scratch_size;
+    const struct nn_probe *probe; /* NULL: none */
 };
 
 /** @return the index in the image of an element of a tensor. Asserts the range. */

@@ -8,6 +8,7 @@
 #include "hash.h"
 #include "nn_image.h"
 #include "nn_model.h"
+#include "nn_probe.h"
 
 fs_status nn_view_new(nn_view **out, const nn_model *model)
 {
@@ -53,6 +54,11 @@ uint32_t nn_view_get(const nn_view *self, uint32_t tensor, uint64_t element)
 void nn_view_set(nn_view *self, uint32_t tensor, uint64_t element, uint32_t bits)
 {
     memcpy(self->image + nn__image_index(self->model, tensor, element), &bits, sizeof bits);
+}
+
+void nn_view_set_probe(nn_view *self, const nn_probe *probe)
+{
+    self->probe = probe;
 }
 
 size_t nn_view_pages(const nn_view *self)

@@ -1,23 +1,12 @@
 #include "wk_trial.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "assert.h"
-#include "math64.h"
-#include "metrics.h"
-
-/* What one input gave, beside golden. */
-typedef struct input_result {
-    uint8_t outcome;  /* fs_outcome */
-    uint32_t changed; /* answers */
-    uint32_t right;   /* classification: answered rightly */
-    double loss;      /* summed over its answers, nats */
-    double kl;
-    double deviation;
-} input_result;
+#include "wk_activations.h"
+#include "wk_score.h"
 
 /* Which parts of the model read a changed value. */
 typedef struct fault_map {
@@ -37,13 +26,17 @@ struct wk_trial {
     fs_fault_list faults;
     fs_check_list checks;
     wk_injection injection;
+    wk_activations activations;
     fault_map map;
-    uint8_t *token_hit;    /* [vocab] embedding rows with a changed value */
+    uint8_t *token_read; /* [vocab] embedding rows that an input reads; no fault elsewhere counts */
+    uint32_t longest;    /* input, in tokens: so many rows of positions are read */
+    uint8_t *token_hit;  /* [vocab] embedding rows with a changed value */
     uint8_t *position_hit; /* [positions] */
     uint8_t *everyone;     /* [layers + 1] the block (the head) runs for every input */
-    input_result *results; /* [count] */
+    wk_result *results;    /* [count] */
     uint32_t first_difference;
     /* Of one batch: */
+    int logits_hit;    /* by a fault in the logits themselves */
     uint8_t *dirty;    /* [inputs] state differs from golden, or must be taken for it */
     uint32_t *off;     /* [inputs + 1] of the whole batch */
     float *state;      /* [tokens, width] rows of inputs at their place in the batch */
@@ -74,6 +67,16 @@ static size_t written_max(const nn_view *view, uint64_t private_bytes)
     return allowed > pages / 8 ? (size_t)allowed : pages / 8;
 }
 
+static void find_reads(wk_trial *self)
+{
+    const dataset *data = self->golden->data;
+    for (uint32_t t = 0; t < data->off[data->count]; t++) self->token_read[data->ids[t]] = 1;
+    for (uint32_t i = 0; i < data->count; i++) {
+        uint32_t length = data->off[i + 1] - data->off[i];
+        if (length > self->longest) self->longest = length;
+    }
+}
+
 fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical,
                        uint64_t private_bytes)
 {
@@ -87,6 +90,7 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     size_t logits = is_lm(self) ? 2 * (size_t)WK_LM_ROWS * (golden->width + (size_t)golden->classes)
                                 : inputs * golden->classes;
     self->map.layer = calloc(config->layers, 1);
+    self->token_read = calloc(config->vocab, 1);
     self->token_hit = calloc(config->vocab, 1);
     self->position_hit = calloc(config->positions, 1);
     self->everyone = calloc((size_t)config->layers + 1, 1);
@@ -99,13 +103,16 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     self->sub_ids = calloc(tokens, sizeof *self->sub_ids);
     self->packed = calloc(tokens * golden->width, sizeof *self->packed);
     self->logits = calloc(logits, sizeof *self->logits);
-    int complete = self->map.layer && self->token_hit && self->position_hit && self->everyone &&
-                   self->results && self->dirty && self->off && self->state && self->active &&
-                   self->sub_off && self->sub_ids && self->packed && self->logits;
+    int complete = self->map.layer && self->token_read && self->token_hit && self->position_hit &&
+                   self->everyone && self->results && self->dirty && self->off && self->state &&
+                   self->active && self->sub_off && self->sub_ids && self->packed && self->logits;
     fs_status status = complete ? FS_OK : fs_fail(FS_ENOMEM, "no memory for a trial");
+    if (status == FS_OK)
+        status = wk_activations_init(&self->activations, golden->data, (uint32_t)inputs);
     if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
     if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
     if (status == FS_OK) self->written_max = written_max(self->view, private_bytes);
+    if (status == FS_OK) find_reads(self);
     if (status != FS_OK) wk_trial_destroy(&self);
     *out = self;
     return status;
@@ -120,9 +127,10 @@ void wk_trial_destroy(wk_trial **self)
     fs_fault_list_free(&t->faults);
     fs_check_list_free(&t->checks);
     wk_injection_free(&t->injection);
-    void *blocks[] = {t->map.layer, t->token_hit, t->position_hit, t->everyone, t->results,
-                      t->dirty,     t->off,       t->state,        t->active,   t->sub_off,
-                      t->sub_ids,   t->packed,    t->logits};
+    wk_activations_free(&t->activations);
+    void *blocks[] = {t->map.layer, t->token_read, t->token_hit, t->position_hit, t->everyone,
+                      t->results,   t->dirty,      t->off,       t->state,        t->active,
+                      t->sub_off,   t->sub_ids,    t->packed,    t->logits};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) free(blocks[i]);
     free(t);
     *self = NULL;
@@ -149,12 +157,12 @@ static void map_changes(wk_trial *self)
         switch (slice->component) {
         case FS_EMBEDDING_TOKEN:
             self->token_hit[row] = 1;
-            map->embedding_some = 1;
+            map->embedding_some |= self->token_read[row];
             if (config->task == FS_TASK_LM && config->tied) map->head = 1;
             break;
         case FS_EMBEDDING_POSITION:
             self->position_hit[row] = 1;
-            map->embedding_some = 1;
+            map->embedding_some |= row < self->longest;
             break;
         case FS_EMBEDDING_SEGMENT:
             map->embedding |= row == 0;
@@ -243,13 +251,26 @@ static void compare_boundary(wk_trial *self, uint32_t boundary, uint32_t first, 
     }
 }
 
+/* Whether an input is hit in block l (the head is block `layers`), or in a later one that starts
+ * from the same kept boundary. */
+static int hit_from(const wk_trial *self, uint32_t l, uint32_t i)
+{
+    const wk_golden *golden = self->golden;
+    const fs_place first = fs_place_of(FS_STAGE_ATTENTION_Q, l);
+    if (l == golden->layers)
+        return wk_activations_between(&self->activations, i, first,
+                                      fs_place_of(FS_STAGE_LOGITS, 0));
+    while (l + 1 < golden->layers && golden->state[l + 1] == NULL) l++;
+    return wk_activations_between(&self->activations, i, first, fs_place_of(FS_STAGE_BLOCK_OUT, l));
+}
+
 /* Lists the inputs that block l runs for, and loads the golden state of those taken up again. */
 static uint32_t activate(wk_trial *self, uint32_t l, uint32_t first, uint32_t n)
 {
     const wk_golden *golden = self->golden;
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (!self->dirty[i] && !self->everyone[l]) continue;
+        if (!self->dirty[i] && !self->everyone[l] && !hit_from(self, l, i)) continue;
         if (!self->dirty[i]) {
             FS_ASSERT(golden->state[l] != NULL);
             memcpy(self->state + (size_t)self->off[i] * golden->width,
@@ -264,12 +285,17 @@ static uint32_t activate(wk_trial *self, uint32_t l, uint32_t first, uint32_t n)
 
 static fs_status embed_batch(wk_trial *self, uint32_t first, uint32_t n, int brute_force)
 {
+    const fs_place place = fs_place_of(FS_STAGE_EMBEDDING_OUT, 0);
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (brute_force || reads_hit_row(self, first + i)) self->active[count++] = i;
+        if (brute_force || reads_hit_row(self, first + i) ||
+            wk_activations_between(&self->activations, i, place, place))
+            self->active[count++] = i;
     }
     if (count == 0) return FS_OK;
     nn_batch batch = pack(self, first, count, 0);
+    nn_view_set_probe(self->view,
+                      wk_activations_probe(&self->activations, self->active, count, place, place));
     FS_TRY(nn_embed(self->view, &batch, self->packed));
     unpack(self, count);
     compare_boundary(self, 0, first, count, !brute_force);
@@ -283,7 +309,13 @@ static fs_status run_blocks(wk_trial *self, uint32_t first, uint32_t n, int brut
         uint32_t count = activate(self, l, first, n);
         if (count == 0) continue;
         nn_batch batch = pack(self, first, count, 1);
-        int last = l + 1 == golden->layers && !is_lm(self) && !brute_force;
+        const nn_probe *probe = wk_activations_probe(&self->activations, self->active, count,
+                                                     fs_place_of(FS_STAGE_ATTENTION_Q, l),
+                                                     fs_place_of(FS_STAGE_BLOCK_OUT, l));
+        nn_view_set_probe(self->view, probe);
+        /* A hit row that the head does not read is computed all the same: its record says what
+         * became of it. */
+        int last = l + 1 == golden->layers && !is_lm(self) && !brute_force && probe == NULL;
         FS_TRY(last ? nn_layer_last(self->view, &batch, self->packed)
                     : nn_layer(self->view, l, &batch, self->packed));
         unpack(self, count);
@@ -292,52 +324,32 @@ static fs_status run_blocks(wk_trial *self, uint32_t first, uint32_t n, int brut
     return FS_OK;
 }
 
-/* What golden gave for an input that nothing reached. */
-static input_result masked_result(const wk_golden *golden, uint32_t input)
+/* Shows a window's logits to the faults in them: rows [row, row + rows) of an active input. */
+static void hit_logits(wk_trial *self, uint32_t sequence, uint32_t row, uint32_t rows,
+                       float *logits)
 {
-    input_result r = {.outcome = FS_OUTCOME_MASKED};
-    for (uint64_t a = golden->answer_first[input]; a < golden->answer_first[input + 1]; a++) {
-        r.loss += golden->loss[a];
-        r.right += golden->data->labels != NULL && golden->answer[a] == golden->data->labels[input];
-    }
-    return r;
+    if (!self->logits_hit) return;
+    const nn_tap tap = {.stage = FS_STAGE_LOGITS,
+                        .sequence = sequence,
+                        .row = row,
+                        .rows = rows,
+                        .values = logits,
+                        .stride = self->golden->classes};
+    wk_activations_tap(&self->activations, &tap);
 }
 
-/* Adds one row of logits, of answer `a`; the input's outcome rises to the worst of its rows. */
-static void add_answer(const wk_golden *golden, input_result *r, uint64_t a, int32_t target,
-                       const float *faulty, const float *clean)
-{
-    size_t classes = golden->classes;
-    if (memcmp(faulty, clean, classes * sizeof *faulty) == 0) {
-        r->loss += golden->loss[a];
-        r->right += golden->data->labels != NULL && golden->answer[a] == target;
-        return;
-    }
-    int32_t answer = metrics_argmax(faulty, classes);
-    int changed = answer != golden->answer[a];
-    uint8_t outcome = !metrics_all_finite(faulty, classes) ? FS_OUTCOME_DUE
-                      : changed                            ? FS_OUTCOME_SDC
-                                                           : FS_OUTCOME_BENIGN;
-    if (outcome > r->outcome) r->outcome = outcome;
-    r->changed += (uint32_t)changed;
-    r->right += golden->data->labels != NULL && answer == target;
-    r->loss += metrics_loss(faulty, classes, target);
-    r->kl += metrics_kl(clean, faulty, classes);
-    double deviation = metrics_deviation(faulty, clean, classes);
-    if (deviation > r->deviation) r->deviation = deviation;
-}
-
-static fs_status score_window(wk_trial *self, uint32_t input, uint32_t place)
+static fs_status score_window(wk_trial *self, uint32_t first, uint32_t sequence)
 {
     const wk_golden *golden = self->golden;
     const dataset *data = golden->data;
+    uint32_t place = self->active[sequence], input = first + place;
     size_t width = golden->width, classes = golden->classes;
     uint32_t scored = data->scored[input], length = data->off[input + 1] - data->off[input];
     const int32_t *targets = data->ids + data->off[input + 1] - scored;
     const float *state = self->state + (self->off[place] + length - 1 - scored) * width;
     float *normed = self->logits, *faulty = normed + WK_LM_ROWS * width;
     float *scratch = faulty + WK_LM_ROWS * classes;
-    input_result r = {.outcome = FS_OUTCOME_MASKED};
+    wk_result r = {.outcome = FS_OUTCOME_MASKED};
     for (uint32_t at = 0; at < scored; at += WK_LM_ROWS) {
         uint32_t rows = scored - at < WK_LM_ROWS ? scored - at : WK_LM_ROWS;
         const uint32_t off[2] = {0, rows};
@@ -345,10 +357,11 @@ static fs_status score_window(wk_trial *self, uint32_t input, uint32_t place)
         const float *clean;
         FS_TRY(nn_final_norm(self->view, &batch, state + at * width, normed));
         FS_TRY(nn_lm_logits(self->view, normed, rows, faulty));
+        hit_logits(self, sequence, length - 1 - scored + at, rows, faulty);
         FS_TRY(wk_golden_lm_logits(golden, self->clean, input, at, rows, scratch, &clean));
         for (uint32_t i = 0; i < rows; i++) {
-            add_answer(golden, &r, golden->answer_first[input] + at + i, targets[at + i],
-                       faulty + i * classes, clean + i * classes);
+            wk_score_answer(golden, &r, golden->answer_first[input] + at + i, targets[at + i],
+                            faulty + i * classes, clean + i * classes);
         }
     }
     self->results[input] = r;
@@ -375,10 +388,10 @@ static fs_status score_sentences(wk_trial *self, uint32_t first, uint32_t count)
     FS_TRY(nn_classify(self->view, &batch, self->packed, self->logits));
     for (uint32_t a = 0; a < count; a++) {
         uint32_t input = first + self->active[a];
-        input_result r = {.outcome = FS_OUTCOME_MASKED};
-        add_answer(golden, &r, input, golden->data->labels[input],
-                   self->logits + a * (size_t)golden->classes,
-                   golden->logits + input * (size_t)golden->classes);
+        wk_result r = {.outcome = FS_OUTCOME_MASKED};
+        wk_score_answer(golden, &r, input, golden->data->labels[input],
+                        self->logits + a * (size_t)golden->classes,
+                        golden->logits + input * (size_t)golden->classes);
         self->results[input] = r;
     }
     return FS_OK;
@@ -389,16 +402,21 @@ static fs_status run_head(wk_trial *self, uint32_t first, uint32_t n)
     const wk_golden *golden = self->golden;
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (self->dirty[i] || self->everyone[golden->layers])
+        if (self->dirty[i] || self->everyone[golden->layers] || hit_from(self, golden->layers, i))
             self->active[count++] = i;
         else
-            self->results[first + i] = masked_result(golden, first + i);
+            self->results[first + i] = wk_score_masked(golden, first + i);
     }
     if (count == 0) return FS_OK;
+    const fs_place place = fs_place_of(FS_STAGE_LOGITS, 0);
+    const nn_probe *probe =
+        wk_activations_probe(&self->activations, self->active, count, place, place);
+    nn_view_set_probe(self->view, probe);
+    self->logits_hit = probe != NULL;
     if (!is_lm(self)) return score_sentences(self, first, count);
     count = activate(self, golden->layers, first, n);
     for (uint32_t a = 0; a < count; a++) {
-        FS_TRY(score_window(self, first + self->active[a], self->active[a]));
+        FS_TRY(score_window(self, first, a));
     }
     return FS_OK;
 }
@@ -411,51 +429,10 @@ static fs_status run_batch(wk_trial *self, uint32_t b, int brute_force)
         self->off[i] = golden->data->off[first + i] - golden->data->off[first];
     }
     memset(self->dirty, 0, n);
+    FS_TRY(wk_activations_draw(&self->activations, first, n));
     FS_TRY(embed_batch(self, first, n, brute_force));
     FS_TRY(run_blocks(self, first, n, brute_force));
     return run_head(self, first, n);
-}
-
-/* Sums the inputs in order, so that the record's bits do not depend on how they were computed. */
-static void summarise(wk_trial *self, fs_trial_record *record)
-{
-    const wk_golden *golden = self->golden;
-    uint32_t count = golden->data->count, outcomes[FS_OUTCOME_COUNT] = {0};
-    uint64_t right = 0;
-    double loss = 0, kl = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        input_result *r = &self->results[i];
-        /* What a protection noticed, could not mend and did not make harmless either is known to be
-         * wrong, whatever came out. */
-        if (self->injection.left > 0) r->outcome = FS_OUTCOME_DUE;
-        outcomes[r->outcome]++;
-        if (r->outcome > record->outcome) record->outcome = r->outcome;
-        if (r->outcome != FS_OUTCOME_MASKED && self->first_difference > golden->layers + 1) {
-            self->first_difference = golden->layers + 1;
-        }
-        record->answers_changed += r->changed;
-        right += r->right;
-        loss += r->loss;
-        kl += r->kl;
-        if (r->deviation > record->deviation_max) record->deviation_max = r->deviation;
-    }
-    record->inputs = count;
-    record->masked = outcomes[FS_OUTCOME_MASKED];
-    record->benign = outcomes[FS_OUTCOME_BENIGN];
-    record->sdc = outcomes[FS_OUTCOME_SDC];
-    record->due = outcomes[FS_OUTCOME_DUE];
-    record->answers = golden->info.answers;
-    record->loss = loss / (double)record->answers;
-    record->kl_mean = kl / (double)record->answers;
-    if (is_lm(self)) {
-        record->metric = fs_exp64(record->loss);
-        record->critical =
-            !(record->metric / golden->info.metric < self->critical->perplexity_ratio);
-    } else {
-        record->metric = (double)right / count;
-        double drop = ((double)golden->correct - (double)right) / count;
-        record->critical = drop >= self->critical->accuracy_drop;
-    }
 }
 
 /* Takes the faults out. A value written back leaves its page private; once more may be than are
@@ -483,26 +460,60 @@ static fs_status check_restored(const wk_trial *self, const fs_fault_list *fault
     return FS_OK;
 }
 
+/* Draws the faults of parameters and puts them into the view. */
+static fs_status inject(wk_trial *self, const fs_cell *cell, const fs_protection *protection,
+                        uint64_t trial, int brute_force, fs_trial_record *record)
+{
+    self->faults.count = self->injection.count = 0;
+    self->injection.left = 0;
+    if (cell->stages != 0) return FS_OK;
+    FS_TRY(fs_cell_draw(&self->faults, cell, trial));
+    FS_TRY(fs_cell_draw_checks(&self->checks, cell, &protection->protect, trial));
+    const wk_hits hits = {protection, &self->faults, &self->checks, brute_force};
+    return wk_inject(&self->injection, self->view, &hits, record);
+}
+
+/* Whether nothing that an input reads has changed: no forward pass is needed. */
+static int nothing_to_run(const wk_trial *self)
+{
+    const fault_map *map = &self->map;
+    return self->activations.cell == NULL && !map->embedding && !map->embedding_some &&
+           memchr(self->everyone, 1, (size_t)self->golden->layers + 1) == NULL;
+}
+
+static fs_status run_batches(wk_trial *self, int brute_force)
+{
+    const wk_golden *golden = self->golden;
+    if (!brute_force && nothing_to_run(self)) {
+        for (uint32_t i = 0; i < golden->data->count; i++)
+            self->results[i] = wk_score_masked(golden, i);
+        return FS_OK;
+    }
+    for (uint32_t b = 0; b < golden->batch_count; b++) FS_TRY(run_batch(self, b, brute_force));
+    return FS_OK;
+}
+
 fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection *protection,
                        uint64_t trial, int brute_force, fs_trial_record *record)
 {
     *record = (fs_trial_record){0};
     self->first_difference = UINT32_MAX;
-    FS_TRY(fs_cell_draw(&self->faults, cell, trial));
-    FS_TRY(fs_cell_draw_checks(&self->checks, cell, &protection->protect, trial));
-    const wk_hits hits = {protection, &self->faults, &self->checks, brute_force};
-    fs_status status = wk_inject(&self->injection, self->view, &hits, record);
+    wk_activations_begin(&self->activations, cell, trial, record);
+    fs_status status = inject(self, cell, protection, trial, brute_force, record);
     if (status == FS_OK) {
         map_changes(self);
         plan_blocks(self, brute_force);
+        status = run_batches(self, brute_force);
     }
-    for (uint32_t b = 0; b < self->golden->batch_count && status == FS_OK; b++) {
-        status = run_batch(self, b, brute_force);
-    }
+    nn_view_set_probe(self->view, NULL);
     restore(self);
     if (status == FS_OK) status = check_restored(self, &self->faults);
-    if (status == FS_OK) summarise(self, record);
-    return status;
+    if (status != FS_OK) return status;
+    int differs =
+        wk_score_sum(self->golden, self->critical, self->results, self->injection.left > 0, record);
+    if (differs && self->first_difference > self->golden->layers + 1)
+        self->first_difference = self->golden->layers + 1;
+    return FS_OK;
 }
 
 fs_status wk_trial_check(const wk_trial *self)

@@ -10,8 +10,25 @@
 typedef struct oracle {
     const tiny_model *model;
     uint32_t n, d;
-    double *x; /* [n, d] */
+    uint32_t layer;
+    const oracle_hit *hit; /* NULL: none */
+    double *x;             /* [n, d] */
 } oracle;
+
+/* Replaces the value that is to be hit, if it is in x: rows `ld` apart, all or (of one head) one.
+ */
+static void strike(const oracle *self, fs_stage stage, double *x, uint32_t ld)
+{
+    const oracle_hit *hit = self->hit;
+    if (hit == NULL || hit->stage != stage || hit->layer != self->layer) return;
+    x[hit->row * ld + hit->column] = hit->value;
+}
+
+static void strike_head(const oracle *self, fs_stage stage, uint32_t head, uint32_t row, double *p)
+{
+    const oracle_hit *hit = self->hit;
+    if (hit != NULL && hit->head == head && hit->row == row) strike(self, stage, p, 0);
+}
 
 static const float *weight(const oracle *self, const char *stem, const char *leaf)
 {
@@ -84,8 +101,8 @@ static double activation(const oracle *self, double x)
 }
 
 /* One head's answer for row r: q, k, v are columns of rows of stride `ld`. */
-static void attend(const oracle *self, const double *q, const double *k, const double *v,
-                   uint32_t ld, uint32_t r, double *out)
+static void attend(const oracle *self, uint32_t head, const double *q, const double *k,
+                   const double *v, uint32_t ld, uint32_t r, double *out)
 {
     const uint32_t width = self->d / self->model->spec.heads;
     const uint32_t seen = self->model->spec.kind == FS_MODEL_GPT2 ? r + 1 : self->n;
@@ -93,12 +110,15 @@ static void attend(const oracle *self, const double *q, const double *k, const d
     for (uint32_t j = 0; j < seen; j++) {
         for (uint32_t i = 0; i < width; i++) p[j] += q[r * ld + i] * k[j * ld + i];
         p[j] /= sqrt(width);
-        max = fmax(max, p[j]);
     }
+    strike_head(self, FS_STAGE_ATTENTION_SCORES, head, r, p);
+    for (uint32_t j = 0; j < seen; j++) max = fmax(max, p[j]);
     for (uint32_t j = 0; j < seen; j++) sum += p[j] = exp(p[j] - max);
+    for (uint32_t j = 0; j < seen; j++) p[j] /= sum;
+    strike_head(self, FS_STAGE_ATTENTION_PROBS, head, r, p);
     for (uint32_t i = 0; i < width; i++) {
         out[i] = 0;
-        for (uint32_t j = 0; j < seen; j++) out[i] += p[j] / sum * v[j * ld + i];
+        for (uint32_t j = 0; j < seen; j++) out[i] += p[j] * v[j * ld + i];
     }
     free(p);
 }
@@ -111,10 +131,11 @@ static double *attention(const oracle *self, const double *q, const double *k, c
     const uint32_t heads = self->model->spec.heads, width = self->d / heads;
     for (uint32_t r = 0; r < self->n; r++) {
         for (uint32_t h = 0; h < heads; h++) {
-            attend(self, q + h * width, k + h * width, v + h * width, ld, r,
+            attend(self, h, q + h * width, k + h * width, v + h * width, ld, r,
                    context + r * self->d + h * width);
         }
     }
+    strike(self, FS_STAGE_ATTENTION_CONTEXT, context, self->d);
     return context;
 }
 
@@ -124,7 +145,9 @@ static double *mlp(const oracle *self, const char *up, const char *down, const d
     const uint32_t inner = spec->inner != 0 ? spec->inner : 4 * spec->width;
     double *hidden = linear(self, up, x, self->n, self->d, inner);
     for (size_t i = 0; i < (size_t)self->n * inner; i++) hidden[i] = activation(self, hidden[i]);
+    strike(self, FS_STAGE_MLP_HIDDEN, hidden, inner);
     double *out = linear(self, down, hidden, self->n, inner, self->d);
+    strike(self, FS_STAGE_MLP_OUT, out, self->d);
     free(hidden);
     return out;
 }
@@ -150,8 +173,13 @@ static void bert_block(oracle *self, uint32_t layer)
     double *q = linear(self, named(a, stem, layer, "attention.self.query"), self->x, n, d, d);
     double *k = linear(self, named(a, stem, layer, "attention.self.key"), self->x, n, d, d);
     double *v = linear(self, named(a, stem, layer, "attention.self.value"), self->x, n, d, d);
+    strike(self, FS_STAGE_ATTENTION_Q, q, d);
+    strike(self, FS_STAGE_ATTENTION_K, k, d);
+    strike(self, FS_STAGE_ATTENTION_V, v, d);
     double *context = attention(self, q, k, v, d);
-    add_free(self, linear(self, named(a, stem, layer, "attention.output.dense"), context, n, d, d));
+    double *out = linear(self, named(a, stem, layer, "attention.output.dense"), context, n, d, d);
+    strike(self, FS_STAGE_ATTENTION_OUT, out, d);
+    add_free(self, out);
     layer_norm(self, named(a, stem, layer, "attention.output.LayerNorm"), self->x, n);
     add_free(self, mlp(self, named(a, stem, layer, "intermediate.dense"),
                        named(b, stem, layer, "output.dense"), self->x));
@@ -176,8 +204,13 @@ static void gpt2_block(oracle *self, uint32_t layer)
     double *normed = copy(self);
     layer_norm(self, named(a, "h", layer, "ln_1"), normed, n);
     double *qkv = linear(self, named(a, "h", layer, "attn.c_attn"), normed, n, d, 3 * d);
+    strike(self, FS_STAGE_ATTENTION_Q, qkv, 3 * d);
+    strike(self, FS_STAGE_ATTENTION_K, qkv + d, 3 * d);
+    strike(self, FS_STAGE_ATTENTION_V, qkv + 2 * d, 3 * d);
     double *context = attention(self, qkv, qkv + d, qkv + 2 * d, 3 * d);
-    add_free(self, linear(self, named(a, "h", layer, "attn.c_proj"), context, n, d, d));
+    double *out = linear(self, named(a, "h", layer, "attn.c_proj"), context, n, d, d);
+    strike(self, FS_STAGE_ATTENTION_OUT, out, d);
+    add_free(self, out);
     free(normed);
     normed = copy(self);
     layer_norm(self, named(a, "h", layer, "ln_2"), normed, n);
@@ -221,24 +254,35 @@ static void project(const oracle *self, const float *table, const double *x, uin
 }
 
 /* The state behind all layers; the caller frees x. */
-static oracle encode(const tiny_model *model, const int32_t *ids, uint32_t n)
+static oracle encode(const tiny_model *model, const int32_t *ids, uint32_t n, const oracle_hit *hit)
 {
-    oracle self = {.model = model, .n = n, .d = model->spec.width};
+    oracle self = {.model = model, .n = n, .d = model->spec.width, .hit = hit};
     self.x = zeros((size_t)n * self.d);
     embed(&self, ids);
+    strike(&self, FS_STAGE_EMBEDDING_OUT, self.x, self.d);
     for (uint32_t l = 0; l < model->spec.layers; l++) {
+        self.layer = l;
         if (model->spec.kind == FS_MODEL_BERT)
             bert_block(&self, l);
         else
             gpt2_block(&self, l);
+        strike(&self, FS_STAGE_BLOCK_OUT, self.x, self.d);
     }
+    self.layer = 0;
     return self;
 }
 
 void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, double *logits)
 {
+    oracle_logits_hit(model, ids, n, NULL, logits);
+}
+
+void oracle_logits_hit(const tiny_model *model, const int32_t *ids, uint32_t n,
+                       const oracle_hit *hit, double *logits)
+{
     const tiny_spec *spec = &model->spec;
-    oracle self = encode(model, ids, n);
+    oracle self = encode(model, ids, n, hit);
+    uint32_t columns = spec->task == FS_TASK_CLASSIFICATION ? spec->labels : spec->vocab;
     if (spec->kind == FS_MODEL_BERT) {
         double *pooled = linear(&self, "pooler.dense", self.x, 1, self.d, self.d);
         for (uint32_t i = 0; i < self.d; i++) pooled[i] = tanh(pooled[i]);
@@ -256,6 +300,7 @@ void oracle_logits(const tiny_model *model, const int32_t *ids, uint32_t n, doub
                     spec->vocab, logits);
         }
     }
+    strike(&self, FS_STAGE_LOGITS, logits, columns);
     free(self.x);
 }
 
@@ -263,7 +308,7 @@ void oracle_masked_logits(const tiny_model *model, const oracle_masked *head, co
                           uint32_t n, double *logits)
 {
     const uint32_t vocab = model->spec.vocab;
-    oracle self = encode(model, ids, n);
+    oracle self = encode(model, ids, n, NULL);
     double *x = product(head->dense, head->dense_bias, 0, self.x, n, self.d, self.d);
     for (size_t i = 0; i < (size_t)n * self.d; i++) x[i] = activation(&self, x[i]);
     normalise(&self, head->gain, head->gain_bias, x, n);

@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "activation.h"
 #include "rng.h"
 #include "trial.h"
 
@@ -9,6 +10,7 @@ static fs_trial_record random_record(fs_rng *rng)
 {
     fs_trial_record r = {.outcome = (uint8_t)fs_rng_below(rng, FS_OUTCOME_COUNT),
                          .critical = (uint8_t)fs_rng_below(rng, 2)};
+    r.activations = (uint8_t)fs_rng_below(rng, 2);
     r.masked = fs_rng_u32(rng) >> 8;
     r.benign = fs_rng_u32(rng) >> 8;
     r.sdc = fs_rng_u32(rng) >> 8;
@@ -32,6 +34,9 @@ static fs_trial_record random_record(fs_rng *rng)
         r.fault[i].tensor = fs_rng_u32(rng);
         r.fault[i].bit = (uint8_t)fs_rng_below(rng, 32);
         r.fault[i].kind = (uint8_t)fs_rng_below(rng, 3);
+        if (r.activations)
+            r.fault[i].place = fs_place_of((fs_stage)fs_rng_below(rng, FS_STAGE_COUNT),
+                                           (uint32_t)fs_rng_below(rng, FS_LAYERS_MAX));
         r.fault[i].element = fs_rng_u64(rng);
         r.fault[i].before = fs_rng_u32(rng);
         r.fault[i].after = fs_rng_u32(rng);
@@ -54,6 +59,7 @@ static void test_round_trip(void **state)
         assert_true(first.size <= FS_TRIAL_RECORD_BYTES_MAX);
         assert_ok(fs_trial_decode(&out, first.data, first.size));
         assert_int_equal(out.inputs, in.inputs);
+        assert_int_equal(out.activations, in.activations);
         assert_true(out.answers == in.answers && out.effective == in.effective);
         assert_true(out.metric == in.metric && out.loss == -INFINITY && isnan(out.kl_mean));
         assert_memory_equal(out.fault, in.fault, sizeof in.fault);
@@ -100,6 +106,33 @@ static void test_damage_is_noticed(void **state)
     fs_buf_free(&bytes);
 }
 
+/* Records of parameter faults are what they were before there were others: stores stay readable,
+ * and a trial that runs again is equal to its old row. The bytes are those of the first version. */
+static void test_old_records(void **state)
+{
+    const fs_trial_record parameters = {
+        .inputs = 1, .masked = 1, .faults = 1, .kept = 1, .fault[0] = {.tensor = 7, .bit = 30}};
+    fs_trial_record activations = parameters, out;
+    activations.activations = 1;
+    activations.fault[0].place = fs_place_of(FS_STAGE_MLP_OUT, 3);
+    fs_buf old = {0}, new = {0};
+    assert_ok(fs_trial_encode(&parameters, &old));
+    assert_ok(fs_trial_encode(&activations, &new));
+    assert_int_equal(old.size, 128 + 30 + 8);
+    assert_int_equal(new.size, 128 + 32 + 8);
+    assert_memory_equal(old.data, "\1\0\0\1\1\0\0\0\1\0\0\0", 12);
+    assert_memory_equal(old.data + 128, "\7\0\0\0\36\0", 6);
+    assert_int_equal(new.data[0], 3);
+    assert_ok(fs_trial_decode(&out, old.data, old.size));
+    assert_int_equal(out.activations, 0);
+    activations.fault[0].place = UINT16_MAX - 1; /* no layer is so deep */
+    fs_buf_clear(&new);
+    assert_ok(fs_trial_encode(&activations, &new));
+    assert_status(fs_trial_decode(&out, new.data, new.size), FS_ECORRUPT);
+    fs_buf_free(&old);
+    fs_buf_free(&new);
+}
+
 /* A worker with a defect may send a well-formed record that contradicts itself. */
 static void test_contradictions_are_refused(void **state)
 {
@@ -138,8 +171,11 @@ static void test_check_faults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_one_form_of_nan),
-        cmocka_unit_test(test_damage_is_noticed), cmocka_unit_test(test_contradictions_are_refused),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_one_form_of_nan),
+        cmocka_unit_test(test_damage_is_noticed),
+        cmocka_unit_test(test_old_records),
+        cmocka_unit_test(test_contradictions_are_refused),
         cmocka_unit_test(test_check_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,55 @@
+/* Sites of a cell that are masked whatever the weights and the data are. */
+#include <string.h>
+
+#include "plan_build.h"
+
+/* Bits that decoding replaces before anything reads them. */
+static fs_bits unread_bits(const fs_protect *protect)
+{
+    if (protect->codec_count != 1 || strcmp(protect->codecs[0]->name, "ep") != 0) return 0;
+    return (fs_bits)1 << 30;
+}
+
+/* A detected fault is known to be wrong wherever it lies; EP detects nothing. */
+static int may_detect(const fs_protect *protect)
+{
+    for (unsigned i = 0; i < protect->codec_count; i++)
+        if (strcmp(protect->codecs[i]->name, "ep") != 0) return 1;
+    return 0;
+}
+
+/* Rows of a slice's tensor that no input of the task can read. */
+static uint64_t unread_rows(const fs_plan *plan, const fs_slice *slice)
+{
+    const fs_geometry *geometry = plan->models[0].geometry;
+    const fs_task *task = &plan->campaign->task;
+    uint32_t rows = geometry->tensors[slice->tensor].rows;
+    if (slice->component == FS_EMBEDDING_SEGMENT) return rows - 1; /* all text is of segment 0 */
+    if (slice->component == FS_EMBEDDING_POSITION && task->kind == FS_TASK_LM && task->window > 0)
+        return rows - task->window;
+    return 0;
+}
+
+uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell)
+{
+    const fs_fault_space *space = cell->space;
+    const fs_protect *protect = &plan->variants[cell->variant].protect;
+    if (space->places != NULL) return 0;
+    uint64_t unread = 0;
+    for (size_t i = 0; i < space->slice_count && !may_detect(protect); i++) {
+        const fs_slice *slice = &space->geometry->slices[space->slices[i]];
+        unread += unread_rows(plan, slice) * slice->cols;
+    }
+    uint64_t bits = (uint64_t)__builtin_popcount(space->bits & unread_bits(protect));
+    return unread * space->bit_count + (space->values - unread) * bits;
+}
+
+uint64_t fs_cell_sites(const fs_cell *cell)
+{
+    return cell->space->values * cell->space->bit_count;
+}
+
+int fs_cell_masked(const fs_cell *cell)
+{
+    return cell->space != NULL && cell->masked_sites == fs_cell_sites(cell);
+}

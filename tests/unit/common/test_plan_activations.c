@@ -1,0 +1,182 @@
+/* Sweeps over activations, and cells that are masked whatever happens. */
+#include "testing.h"
+
+#include "campaign.h"
+#include "file.h"
+#include "plan.h"
+#include "tiny_model.h"
+
+typedef struct fixture {
+    char *folder;
+    fs_campaign *campaign;
+    fs_plan *plan;
+} fixture;
+
+/* @return what reading and planning the sweeps says. */
+static fs_status open_sweeps(fixture *f, fs_model_kind kind, const char *sweeps)
+{
+    const int lm = kind == FS_MODEL_GPT2;
+    const tiny_spec spec = tiny_spec_default(kind, lm ? FS_TASK_LM : FS_TASK_CLASSIFICATION);
+    char data[FS_PATH_BYTES_MAX];
+    fs_buf text = {0};
+    tiny_model *model;
+    *f = (fixture){.folder = testing_folder()};
+    assert_ok(tiny_model_new(&model, &spec));
+    assert_ok(tiny_model_write(model, f->folder));
+    assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
+    assert_ok(tiny_model_write_data(model, data, 8));
+    tiny_model_destroy(&model);
+    assert_ok(fs_buf_printf(&text,
+                            "campaign: t\nseed: 3\n"
+                            "task: {kind: %s, model: %s, data: %s%s}\n"
+                            "arms:\n  - {name: plain}\n  - {name: ep, protect: [ep]}\nsweep:\n%s",
+                            lm ? "language-model" : "classification", f->folder, data,
+                            lm ? ", window: 24" : "", sweeps));
+    fs_status status = fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml");
+    if (status == FS_OK) status = fs_plan_new(&f->plan, f->campaign);
+    fs_buf_free(&text);
+    return status;
+}
+
+static void close_sweeps(fixture *f)
+{
+    fs_plan_destroy(&f->plan);
+    fs_campaign_destroy(&f->campaign);
+    testing_remove(f->folder);
+}
+
+static void refuse(fs_model_kind kind, const char *sweep, const char *reason)
+{
+    fixture f;
+    assert_int_equal(open_sweeps(&f, kind, sweep), FS_ECONFIG);
+    if (strstr(fs_status_detail(), reason) == NULL)
+        fail_msg("'%s' does not say '%s'", fs_status_detail(), reason);
+    close_sweeps(&f);
+}
+
+static void test_cells(void **state)
+{
+    fixture f;
+    assert_ok(
+        open_sweeps(&f, FS_MODEL_BERT,
+                    "  - {name: a, site: {activations: boundaries, by: [layer, stage]},"
+                    " amount: {count: 1}, trials: 5}\n"
+                    "  - {name: b, site: {activations: [attention.q, mlp.hidden], layers: [1],"
+                    " by: stage}, persistence: permanent, amount: {ber: 0.001}, trials: 5}\n"));
+    static const char *const ids[] = {"a/plain,layer=none,stage=embedding.out",
+                                      "a/plain,layer=none,stage=logits",
+                                      "a/plain,layer=0,stage=block.out",
+                                      "a/plain,layer=1,stage=block.out",
+                                      "b/plain,stage=attention.q",
+                                      "b/plain,stage=mlp.hidden"};
+    for (size_t i = 0; i < 6; i++) {
+        int64_t at = fs_plan_find(f.plan, ids[i]);
+        if (at < 0) fail_msg("there is no cell %s", ids[i]);
+        const fs_cell *cell = &f.plan->cells[at];
+        assert_int_equal(cell->transient, i < 4);
+        assert_true(cell->components == 0 && cell->space->place_count == 1);
+        /* Arms meet the same faults. */
+        for (size_t c = 0; c < f.plan->cell_count; c++)
+            if (f.plan->cells[c].pair == cell->pair)
+                assert_true(f.plan->cells[c].draw_key == cell->draw_key);
+    }
+    assert_int_equal(f.plan->cell_count, 12);
+    assert_non_null(strstr(f.plan->identity, "sweep.a.persistence: transient\n"));
+    assert_non_null(strstr(f.plan->identity, "sweep.b.persistence: permanent\n"));
+    close_sweeps(&f);
+}
+
+/* The effective campaign means the same. */
+static void test_round_trip(void **state)
+{
+    fixture f;
+    fs_campaign *again;
+    fs_plan *plan;
+    fs_buf text = {0};
+    assert_ok(
+        open_sweeps(&f, FS_MODEL_GPT2,
+                    "  - {name: a, site: {activations: [attention.scores, logits],"
+                    " by: [layer, stage]}, amount: {count: 1}, trials: 5}\n"
+                    "  - {name: b, site: {activations: all, by: layer, layers: [0]},"
+                    " persistence: permanent, amount: {rate: 0.001}, trials: 5}\n"
+                    "  - {name: c, site: {parameters: mlp}, amount: {count: 1}, trials: 5}\n"));
+    assert_ok(fs_campaign_write(f.campaign, &text));
+    assert_ok(fs_campaign_parse(&again, fs_buf_text(&text), text.size, "again.yaml"));
+    assert_ok(fs_plan_new(&plan, again));
+    assert_string_equal(plan->identity, f.plan->identity);
+    assert_null(strstr(plan->identity, "sweep.c.persistence"));
+    fs_plan_destroy(&plan);
+    fs_campaign_destroy(&again);
+    fs_buf_free(&text);
+    close_sweeps(&f);
+}
+
+static void test_refusals(void **state)
+{
+#define TAIL ", amount: {count: 1}, trials: 5}\n"
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: all, parameters: all}" TAIL,
+           "exclude each other");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: all, by: component}" TAIL,
+           "words of parameters");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {parameters: all, by: stage}" TAIL,
+           "word of activations");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {parameters: all}, persistence: transient" TAIL,
+           "of activations");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: attention.score}" TAIL,
+           "attention.scores");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: attention.scores, layers: [2]}" TAIL,
+           "layer 2 is selected, but the model has 2");
+    refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: logits, layers: [0]}" TAIL,
+           "belong to no layer");
+    refuse(FS_MODEL_GPT2, "  - {name: a, site: {parameters: embedding.segment}" TAIL,
+           "GPT-2 has no embedding.segment");
+    refuse(FS_MODEL_BERT,
+           "  - {name: a, site: {activations: logits}, bits: [sign], amount: {count: 3},"
+           " trials: 5}\n",
+           "there are 2 sites");
+#undef TAIL
+}
+
+/* Bit 30 under EP, segments but the first, positions beyond a window: nothing of them is read. */
+static void test_masked_sites(void **state)
+{
+    fixture f;
+    assert_ok(open_sweeps(&f, FS_MODEL_BERT,
+                          "  - {name: a, site: {parameters: mlp}, amount: {count: 1},"
+                          " bits: [30, exponent], trials: 5}\n"
+                          "  - {name: b, site: {parameters: embedding.segment},"
+                          " amount: {count: 1}, bits: [3], trials: 5}\n"
+                          "  - {name: c, site: {activations: all}, amount: {count: 1},"
+                          " bits: [30], trials: 5}\n"));
+    for (size_t i = 0; i < f.plan->cell_count; i++) {
+        const fs_cell *cell = &f.plan->cells[i];
+        const uint64_t values = cell->space->values;
+        uint64_t want = 0;
+        if (cell->sweep == 0 && cell->arm == 1) want = values;
+        if (cell->sweep == 1) want = values / 2; /* two segments, one read */
+        assert_true(cell->masked_sites == want);
+        assert_int_equal(fs_cell_masked(cell),
+                         cell->sweep == 0 && cell->arm == 1 && cell->space->bit_count == 1);
+    }
+    close_sweeps(&f);
+    assert_ok(open_sweeps(&f, FS_MODEL_GPT2,
+                          "  - {name: a, site: {parameters: embedding.position},"
+                          " amount: {count: 1}, trials: 5}\n"));
+    const fs_config *config = &f.plan->models[0].geometry->config;
+    uint64_t rows = config->positions - 24, all = rows * config->d_model * 32;
+    uint64_t read = 24u * (uint64_t)config->d_model;
+    assert_true(f.plan->cells[0].masked_sites == all);
+    assert_true(f.plan->cells[1].masked_sites == all + read); /* and bit 30 under EP */
+    close_sweeps(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cells),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_masked_sites),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
