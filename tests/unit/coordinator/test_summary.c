@@ -434,7 +434,8 @@ static void test_the_document_has_its_stable_fields(void **state)
     assert_string_equal(json_string_value(json_object_get(document, "state")), "incomplete");
     assert_int_equal(json_integer_value(json_object_get(document, "retries")), 1);
     assert_true(json_is_null(json_object_get(document, "rate_per_s"))); /* nothing runs */
-    assert_null(json_object_get(cell, "provably_masked"));
+    assert_true(json_is_false(json_object_get(cell, "provably_masked")));
+    assert_int_equal(json_integer_value(json_object_get(cell, "provably_masked_sites")), 0);
     assert_true(json_number_value(json_object_get(cell, "critical_confidence")) == 0.95);
     json_int_t inputs = 0;
     for (size_t i = 3; i < 7; i++) inputs += json_integer_value(json_object_get(cell, of_cell[i]));
