@@ -76,6 +76,8 @@ typedef struct recount {
     fs_range *done;
     size_t done_count;
     uint64_t inside; /* trials and quarantines inside done ranges */
+    uint64_t least;  /* that the next trial can be: a record does not know its own number, and a
+                        key hit in one page may repeat that of another */
 } recount;
 
 static int is_done(const recount *r, uint64_t trial)
@@ -104,6 +106,10 @@ static fs_status recount_trial(checker *c, const MDB_val *key, const MDB_val *va
         return FS_OK;
     }
     uint64_t trial = fs_store__be64(bytes + 4);
+    if (trial < r->least)
+        FS_TRY(
+            problem(c, "cell %u: trial %llu is out of order", r->cell, (unsigned long long)trial));
+    r->least = trial + 1;
     if (is_done(r, trial))
         r->inside++;
     else

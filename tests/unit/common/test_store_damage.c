@@ -258,10 +258,8 @@ static const char *damage(uint8_t *data, size_t size, uint64_t *seed, size_t *wh
     }
 }
 
-static void test_no_damage_crashes_or_passes_for_sound(void **state)
+static void try_damages(fixture *f, uint64_t seed)
 {
-    fixture *f = *state;
-    uint64_t seed = (uint64_t)time(NULL);
     print_message("seed %llu, %zu pages\n", (unsigned long long)seed, f->original.size / PAGE);
     uint8_t *data = malloc(f->original.size);
     assert_non_null(data);
@@ -284,6 +282,14 @@ static void test_no_damage_crashes_or_passes_for_sound(void **state)
     assert_int_equal(bad, 0);
     assert_true(reported > DAMAGES / 4); /* most of the file is in use */
     free(data);
+}
+
+/* The first seed's damages hold a flip that makes the first key of a page repeat one of the page
+ * before. */
+static void test_no_damage_crashes_or_passes_for_sound(void **state)
+{
+    try_damages(*state, 1795346737);
+    try_damages(*state, (uint64_t)time(NULL));
 }
 
 static void test_cut_off_stores_are_reported(void **state)
