@@ -194,8 +194,9 @@ void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const flo
         memcpy(self->image + place->first + first, values, count * sizeof *values);
         return;
     }
+    size_t col = first % cols;
     for (size_t done = 0, run; done < count; done += run) {
-        const size_t col = (first + done) % cols, left = cols - col;
+        const size_t left = cols - col;
         float *out = self->image + nn__image_index(self, tensor, first + done);
         const size_t whole = place->transposed ? cols : NN_PANEL - col % NN_PANEL;
         run = whole < left ? whole : left;
@@ -205,6 +206,7 @@ void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const flo
         } else {
             memcpy(out, values + done, run * sizeof *out);
         }
+        col = run < left ? col + run : 0;
     }
 }
 

@@ -148,15 +148,15 @@ static int next_hit_unit(unit *u, const wk_hits *hits, const fs_geometry *geomet
 {
     const int has_fault = fault < hits->faults->count, has_check = check < hits->checks->count;
     if (!has_fault && !has_check) return 0;
-    const fs_fault *f = has_fault ? hits->faults->items + fault : NULL;
-    const fs_check_fault *c = has_check ? hits->checks->items + check : NULL;
+    const fs_fault f = has_fault ? hits->faults->items[fault] : (fs_fault){0};
+    const fs_check_fault c = has_check ? hits->checks->items[check] : (fs_check_fault){0};
     const int fault_first =
-        c == NULL || (f != NULL && (f->tensor < c->tensor ||
-                                    (f->tensor == c->tensor && f->element <= c->element)));
-    u->tensor = fault_first ? f->tensor : c->tensor;
+        !has_check ||
+        (has_fault && (f.tensor < c.tensor || (f.tensor == c.tensor && f.element <= c.element)));
+    u->tensor = fault_first ? f.tensor : c.tensor;
     u->coding = fs_protection_coding(hits->protection, u->tensor);
     find_unit(u, &hits->protection->protect, &geometry->tensors[u->tensor],
-              fault_first ? f->element : c->element);
+              fault_first ? f.element : c.element);
     return 1;
 }
 
