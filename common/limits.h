@@ -52,7 +52,7 @@ enum {
     FS_MSGPACK_DEPTH_MAX = 8,         /* nesting in a message */
     FS_MSGPACK_OBJECTS_MAX = 1 << 18, /* objects in a message */
 
-    FS_URL_BYTES_MAX = 2048,            /* a URL, with its NUL */
+    FS_URL_BYTES_MAX = 4096,            /* a URL, with its NUL; signed ones are long */
     FS_ETAG_BYTES_MAX = 256,            /* an ETag with its quotes, with its NUL */
     FS_HTTP_HEADER_BYTES_MAX = 1 << 18, /* all header lines of one response */
     FS_REDIRECTS_MAX = 8,               /* followed for one request */

@@ -132,7 +132,7 @@ const fs_command cli_fetch = {
            "model's\n"
            "page, or a data file. An interrupted fetch goes on by the same command. HF_TOKEN in "
            "the\n"
-           "environment is sent to the server, and to no other.\n",
+           "environment goes to huggingface.co or --server, and to no other.\n",
     .run = run,
 };
 #undef X

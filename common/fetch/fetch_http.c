@@ -222,7 +222,9 @@ static fs_status judge_code(const exchange *e)
                        "like this, too",
                        url, code,
                        e->self->authorization[0] == '\0'
-                           ? "a token is needed, set HF_TOKEN in the environment"
+                           ? "it may need a token: HF_TOKEN in the environment goes to "
+                             "huggingface.co "
+                             "or to --server, by https"
                            : "the token in HF_TOKEN is not accepted for it");
     case 408:
     case 416: /* what we have is longer than what there is: the caller starts over */

@@ -254,7 +254,8 @@ static fs_status open_session(const job *self, fetch_session *session)
     char path[FS_PATH_BYTES_MAX];
     *session = (fetch_session){.pause_ms = self->options->pause_ms, .staging = self->staging};
     if (self->options->from == NULL) {
-        const fetch_http_options http = {.token = self->options->token,
+        const fetch_http_options http = {.token =
+                                             self->target.trusted ? self->options->token : NULL,
                                          .origin = self->target.origin,
                                          .plain = self->target.plain,
                                          .stall_s = self->options->stall_s};

@@ -22,7 +22,7 @@ typedef struct fetch_options {
     const char *server; /* asked instead of the usual one; NULL: none */
     const char *from;   /* folder to copy from instead of a server; NULL: none */
     const char *sha256; /* that the archive, the data file or model.safetensors must have; NULL */
-    const char *token;  /* access token for the server; NULL: none */
+    const char *token;  /* access token for the hub, or for `server`; NULL: none */
     uint32_t stall_s;   /* a connection without a byte for so long is lost; at least 1 */
     uint32_t pause_ms;  /* before the second try */
 } fetch_options;

@@ -11,6 +11,8 @@
 
 static const char weights_name[] = "model.safetensors";
 
+_Static_assert((int)FS_URL_BYTES_MAX <= (int)FS_PATH_BYTES_MAX, "a source is a URL or a path");
+
 typedef struct model {
     fetch_session *session;
     const fetch_model_source *source;

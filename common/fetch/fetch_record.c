@@ -47,7 +47,8 @@ static fs_status read_root(fetch_record *out, const char *path, const json_t *ro
         return fs_fail(FS_EFORMAT, "%s: key \"source\" is no text", path);
     if (!copy_text(out->revision, sizeof out->revision, root, "revision"))
         return fs_fail(FS_EFORMAT, "%s: key \"revision\" is no text", path);
-    if (!json_is_array(files)) return fs_fail(FS_EFORMAT, "%s: key \"files\" is no list", path);
+    if (json_array_size(files) == 0)
+        return fs_fail(FS_EFORMAT, "%s: key \"files\" is no list of files", path);
     for (size_t i = 0; i < json_array_size(files); i++) {
         fetch_record_file file;
         if (!read_file(&file, json_array_get(files, i)))

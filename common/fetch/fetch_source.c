@@ -22,10 +22,13 @@ static fs_status read_record(fetch_source *out, const char *path)
 static fs_status find_model(fetch_source *out, const char *folder, const fetch_target *target)
 {
     char mirror[FS_URL_BYTES_MAX + 128], path[FS_PATH_BYTES_MAX];
-    const char *const places[] = {mirror, target->path, target->name, "."};
+    const char *const places[] = {mirror, target->path, target->name, NULL}; /* NULL: itself */
     snprintf(mirror, sizeof mirror, "%s/resolve/%s", target->path, target->revision);
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        if (!is_at(out->folder, folder, places[i])) continue;
+        if (places[i] == NULL)
+            FS_TRY(fs_path_join(out->folder, "", folder));
+        else if (!is_at(out->folder, folder, places[i]))
+            continue;
         if (!is_at(path, out->folder, "config.json")) continue;
         return is_at(path, out->folder, FETCH_RECORD_NAME) ? read_record(out, path) : FS_OK;
     }

@@ -180,11 +180,22 @@ static fs_status parse_url(fetch_target *self, const char *text, const char *ser
     return set_file(self, text, &p);
 }
 
+/** HF_TOKEN is meant for the hub: whoever else serves a file has no business with it. */
+static int may_have_token(const fetch_target *self, const char *server)
+{
+    fetch_url trusted;
+    const char *named = server == NULL ? FETCH_HUB : server;
+    return fetch_url_parse(&trusted, named) == FS_OK &&
+           fetch_origin_equal(&trusted.origin, &self->origin) &&
+           (fetch_origin_secure(&self->origin) || fetch_origin_loopback(&self->origin));
+}
+
 fs_status fetch_target_parse(fetch_target *out, const char *text, const char *server)
 {
     *out = (fetch_target){.kind = FETCH_MODEL, .revision = "main"};
     FS_TRY(strstr(text, "://") != NULL ? parse_url(out, text, server)
                                        : parse_name(out, text, server));
+    out->trusted = may_have_token(out, server);
     if (out->server[0] == '\0' || fetch_origin_secure(&out->origin) ||
         fetch_origin_loopback(&out->origin) || out->plain)
         return FS_OK;

@@ -26,7 +26,9 @@ typedef struct fetch_target {
     char path[FS_URL_BYTES_MAX];             /* from the server on, without a slash at either end */
     char revision[FETCH_REVISION_BYTES_MAX]; /* of a model: "main" */
     fetch_origin origin;                     /* of the server; zeroed for a bare FILE */
-    int plain; /* nonzero: the origin may be asked by http, as the user named it as a server */
+    int plain;   /* nonzero: the origin may be asked by http, as the user named it as a server */
+    int trusted; /* nonzero: an access token may go there: the hub or a server that the user named,
+                    by https or on this machine */
 } fetch_target;
 
 /** Reads a name or a URL.

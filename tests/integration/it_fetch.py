@@ -125,7 +125,7 @@ sweep: [{name: s, amount: {count: 0}, trials: 2}]
         other.files["/blob"] = raw
         other.misdeeds["/blob"] = [drop_after(1000), drop_after(20000)]
         stated = [("X-Linked-Etag", f'"{sha256(raw)}"'), ("X-Linked-Size", str(len(raw)))]
-        self.site.misdeeds[self.weights] = [redirect(other.url + "/blob?sig=1", headers=stated)] * 9
+        self.site.misdeeds[self.weights] = [redirect(other.url + "/blob?sig=" + "x" * 3000, headers=stated)] * 9
         self.site.misdeeds[self.path("vocab.txt")] = [redirect(self.path("v", "own/new"), 307)]
         self.site.files[self.path("v", "own/new")] = self.site.files[self.path("vocab.txt")]
         got = self.fetch(self.NAME, HF_TOKEN="hf_secret-token")

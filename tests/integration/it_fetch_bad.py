@@ -8,13 +8,14 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import unittest
 
 import harness
 from fetch_case import FetchCase, sha256
-from hub import (answer, chunked, drop_after, lie, redirect, silent, slowly, without_length,
+from hub import (Site, answer, chunked, drop_after, lie, redirect, silent, slowly, without_length,
                  wrong_bytes)
 
 
@@ -209,6 +210,28 @@ class Bad(FetchCase):
             self.assertNotIn(bad, self.fetch(self.NAME, code=2, HF_TOKEN=bad))
         self.fetch(self.NAME, HF_TOKEN="")
         self.assert_model()
+        # Whoever serves a file by its URL is not the hub.
+        self.site.files["/x.tsv"] = b"h\n"
+        self.fetch(f"{self.site.url}/x.tsv", server=False, HF_TOKEN="hf_very-secret")
+        self.assertNotIn("Authorization", self.site.asked("/x.tsv")[0])
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs openssl to make a certificate")
+    def test_certificates_are_checked(self):
+        """A certificate that nobody vouches for ends it, at once and before anything is asked."""
+        key, certificate = self.dir / "key.pem", self.dir / "certificate.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
+                        "/CN=localhost", "-days", "2", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        site = Site(context)
+        self.addCleanup(site.close)
+        site.files.update(self.site.files)
+        error = self.fetch(self.NAME, "--server", site.url, code=1, server=False, HF_TOKEN="hf_x")
+        self.assertIn("certificate", error)
+        self.assertNotIn("trying again", error)
+        self.assertEqual(site.requests, [])
+        self.assert_absent()
 
     def test_redirects(self):
         config = self.path("config.json")

@@ -165,13 +165,16 @@ def without_length(handler):
 class Site:
     """A server with files, misdeeds per path, and a list of what was asked."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.files, self.misdeeds, self.headers, self.requests = {}, {}, {}, []
         self.lock, self.stopped = threading.Lock(), threading.Event()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.site = self
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server.handle_error = lambda *_: None # a client may leave at any time
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self):

@@ -132,6 +132,8 @@ static void what_is_no_record_is_refused(void **state)
         write_file("fetch.json", text);
         assert_status(fetch_record_read(&record, path), FS_EFORMAT);
     }
+    write_file("fetch.json", "{\"source\": \"s\", \"revision\": \"\", \"files\": []}");
+    assert_status(fetch_record_read(&record, path), FS_EFORMAT);
     unlink(path);
     assert_status(fetch_record_read(&record, path), FS_ENOENT);
 }

@@ -139,6 +139,25 @@ static void http_needs_a_reason(void **state)
     assert_status(fetch_target_parse(&t, "own/net", "https://h/?x"), FS_EUSAGE);
 }
 
+static void tokens_go_where_they_belong(void **state)
+{
+    assert_true(parse("gpt2", NULL).trusted);
+    assert_true(parse("own/net", NULL).trusted);
+    assert_true(parse("https://huggingface.co/own/net", NULL).trusted);
+    assert_true(parse("https://huggingface.co/datasets/o/n/resolve/main/x.tsv", NULL).trusted);
+    assert_true(parse("wikitext-103", NULL).trusted);
+    assert_false(parse("sst2", NULL).trusted); /* another host */
+    assert_false(parse("https://elsewhere.example/x.tsv", NULL).trusted);
+    assert_false(parse("https://huggingface.co.example/own/net", NULL).trusted);
+    assert_false(parse("https://huggingface.co:444/own/net", NULL).trusted);
+    assert_false(parse("http://127.0.0.1/own/net", NULL).trusted);
+    assert_true(parse("own/net", "https://mirror.example").trusted);
+    assert_true(parse("own/net", "http://127.0.0.1:80").trusted);
+    assert_false(parse("own/net", "http://mirror.example").trusted); /* everybody could read it */
+    assert_true(parse("https://mirror.example/x.tsv", "https://mirror.example").trusted);
+    assert_false(parse("https://huggingface.co/own/net", "https://mirror.example").trusted);
+}
+
 static void limits(void **state)
 {
     char text[FS_URL_BYTES_MAX + 16], url[FS_URL_BYTES_MAX];
@@ -172,6 +191,7 @@ int main(void)
         cmocka_unit_test(files),
         cmocka_unit_test(nothing_leads_out_of_the_cache),
         cmocka_unit_test(http_needs_a_reason),
+        cmocka_unit_test(tokens_go_where_they_belong),
         cmocka_unit_test(limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 
 #include "fetch_zip.h"
 #include "file.h"
+#include "limits.h"
 
 static char *dir;
 static char archive[FS_PATH_BYTES_MAX], output[FS_PATH_BYTES_MAX];
