@@ -1,48 +1,16 @@
 /* Sweeps over activations, and cells that are masked whatever happens. */
-#include "testing.h"
-
-#include "campaign.h"
-#include "file.h"
-#include "plan.h"
-#include "tiny_model.h"
-
-typedef struct fixture {
-    char *folder;
-    fs_campaign *campaign;
-    fs_plan *plan;
-} fixture;
+#include "sweep_fixture.h"
 
 /* @return what reading and planning the sweeps says. */
 static fs_status open_sweeps(fixture *f, fs_model_kind kind, const char *sweeps)
 {
-    const int lm = kind == FS_MODEL_GPT2;
-    const tiny_spec spec = tiny_spec_default(kind, lm ? FS_TASK_LM : FS_TASK_CLASSIFICATION);
-    char data[FS_PATH_BYTES_MAX];
-    fs_buf text = {0};
-    tiny_model *model;
-    *f = (fixture){.folder = testing_folder()};
-    assert_ok(tiny_model_new(&model, &spec));
-    assert_ok(tiny_model_write(model, f->folder));
-    assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
-    assert_ok(tiny_model_write_data(model, data, 8));
-    tiny_model_destroy(&model);
-    assert_ok(fs_buf_printf(&text,
-                            "campaign: t\nseed: 3\n"
-                            "task: {kind: %s, model: %s, data: %s%s}\n"
-                            "arms:\n  - {name: plain}\n  - {name: ep, protect: [ep]}\nsweep:\n%s",
-                            lm ? "language-model" : "classification", f->folder, data,
-                            lm ? ", window: 24" : "", sweeps));
-    fs_status status = fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml");
-    if (status == FS_OK) status = fs_plan_new(&f->plan, f->campaign);
-    fs_buf_free(&text);
-    return status;
-}
-
-static void close_sweeps(fixture *f)
-{
-    fs_plan_destroy(&f->plan);
-    fs_campaign_destroy(&f->campaign);
-    testing_remove(f->folder);
+    const fs_task_kind task = kind == FS_MODEL_GPT2 ? FS_TASK_LM : FS_TASK_CLASSIFICATION;
+    const fixture_options options = {.spec = tiny_spec_default(kind, task),
+                                     .rows = 8,
+                                     .windows = "window: 24",
+                                     .arms = "  - {name: plain}\n  - {name: ep, protect: [ep]}\n",
+                                     .sweeps = sweeps};
+    return fixture_try(f, &options);
 }
 
 static void refuse(fs_model_kind kind, const char *sweep, const char *reason)
@@ -51,7 +19,7 @@ static void refuse(fs_model_kind kind, const char *sweep, const char *reason)
     assert_int_equal(open_sweeps(&f, kind, sweep), FS_ECONFIG);
     if (strstr(fs_status_detail(), reason) == NULL)
         fail_msg("'%s' does not say '%s'", fs_status_detail(), reason);
-    close_sweeps(&f);
+    fixture_close(&f);
 }
 
 static void test_cells(void **state)
@@ -83,7 +51,7 @@ static void test_cells(void **state)
     assert_int_equal(f.plan->cell_count, 12);
     assert_non_null(strstr(f.plan->identity, "sweep.a.persistence: transient\n"));
     assert_non_null(strstr(f.plan->identity, "sweep.b.persistence: permanent\n"));
-    close_sweeps(&f);
+    fixture_close(&f);
 }
 
 /* The effective campaign means the same. */
@@ -108,7 +76,7 @@ static void test_round_trip(void **state)
     fs_plan_destroy(&plan);
     fs_campaign_destroy(&again);
     fs_buf_free(&text);
-    close_sweeps(&f);
+    fixture_close(&f);
 }
 
 static void test_refusals(void **state)
@@ -158,7 +126,7 @@ static void test_masked_sites(void **state)
         assert_int_equal(fs_cell_masked(cell),
                          cell->sweep == 0 && cell->arm == 1 && cell->space->bit_count == 1);
     }
-    close_sweeps(&f);
+    fixture_close(&f);
     assert_ok(open_sweeps(&f, FS_MODEL_GPT2,
                           "  - {name: a, site: {parameters: embedding.position},"
                           " amount: {count: 1}, trials: 5}\n"));
@@ -167,7 +135,7 @@ static void test_masked_sites(void **state)
     uint64_t read = 24u * (uint64_t)config->d_model;
     assert_true(f.plan->cells[0].masked_sites == all);
     assert_true(f.plan->cells[1].masked_sites == all + read); /* and bit 30 under EP */
-    close_sweeps(&f);
+    fixture_close(&f);
 }
 
 int main(void)

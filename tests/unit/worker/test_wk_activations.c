@@ -1,76 +1,18 @@
 /* Faults in activations: the fast path against brute force, and what a record says of them. */
-#include "testing.h"
+#include "trial_fixture.h"
 
-#include <math.h>
-
-#include "campaign.h"
-#include "file.h"
-#include "plan.h"
-#include "tiny_model.h"
 #include "wk_activations.h"
-#include "wk_executor.h"
 
 static int is_long; /* 8 trials of a cell instead of one */
 
-typedef struct fixture {
-    char *folder;
-    fs_campaign *campaign;
-    fs_plan *plan;
-} fixture;
-
-static void fixture_open(fixture *f, const tiny_spec *spec, const char *sweeps)
+static void open_sweeps(fixture *f, const tiny_spec *spec, const char *sweeps)
 {
-    fs_buf text = {0};
-    char data[FS_PATH_BYTES_MAX];
-    tiny_model *model;
-    int lm = spec->task == FS_TASK_LM;
-    f->folder = testing_folder();
-    assert_ok(tiny_model_new(&model, spec));
-    assert_ok(tiny_model_write(model, f->folder));
-    assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
-    assert_ok(tiny_model_write_data(model, data, 24));
-    tiny_model_destroy(&model);
-    assert_ok(fs_buf_printf(&text,
-                            "campaign: t\nseed: 3\n"
-                            "task: {kind: %s, model: %s, data: %s%s}\n"
-                            "arms:\n  - {name: plain}\nsweep:\n%s",
-                            lm ? "language-model" : "classification", f->folder, data,
-                            lm ? ", window: 24, stride: 16, examples: 6" : "", sweeps));
-    assert_ok(fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml"));
-    assert_ok(fs_plan_new(&f->plan, f->campaign));
-    assert_true(f->plan->has_fingerprint);
-    fs_buf_free(&text);
-}
-
-static void fixture_close(fixture *f)
-{
-    fs_plan_destroy(&f->plan);
-    fs_campaign_destroy(&f->campaign);
-    testing_remove(f->folder);
-}
-
-static wk_executor *executor(const fixture *f, int brute_force, unsigned threads,
-                             uint64_t golden_bytes)
-{
-    wk_executor *made;
-    const wk_options options = {.threads = threads,
-                                .brute_force = brute_force,
-                                .golden_bytes_max = golden_bytes,
-                                .private_bytes_max = 1u << 30};
-    assert_ok(wk_executor_new(&made, f->plan, &options));
-    return made;
-}
-
-static fs_trial_record run(wk_executor *e, unsigned thread, uint32_t cell, uint64_t trial,
-                           fs_buf *bytes)
-{
-    fs_trial_record record;
-    fs_buf_clear(bytes);
-    assert_ok(wk_executor_run(e, thread, cell, trial, &record));
-    assert_ok(fs_trial_encode(&record, bytes));
-    assert_int_equal(record.inputs, record.masked + record.benign + record.sdc + record.due);
-    assert_int_equal(record.activations, 1);
-    return record;
+    const fixture_options options = {.spec = *spec,
+                                     .rows = 24,
+                                     .windows = "window: 24, stride: 16, examples: 6",
+                                     .arms = "  - {name: plain}\n",
+                                     .sweeps = sweeps};
+    fixture_open(f, &options);
 }
 
 static const char *const every_stage =
@@ -93,6 +35,7 @@ static const char *const every_stage =
 /* Each fault of a record took place: its words differ by its bit, or it was stuck where it was. */
 static void check_faults(const fs_cell *cell, const fs_trial_record *r)
 {
+    assert_int_equal(r->activations, 1);
     assert_true(r->effective <= r->faults && r->visible <= r->effective);
     for (uint32_t i = 0; i < r->kept; i++) {
         const fs_fault_record *f = &r->fault[i];
@@ -108,31 +51,17 @@ static void check_faults(const fs_cell *cell, const fs_trial_record *r)
 static void check_against_brute_force(const tiny_spec *spec)
 {
     fixture f;
-    fixture_open(&f, spec, every_stage);
-    /* No boundary beyond the mandatory ones, some, all: the memory must not show. */
-    wk_executor *brute = executor(&f, 1, 1, 0), *fast[3];
-    const uint64_t bytes[3] = {0, 30000, 1u << 30};
-    for (int i = 0; i < 3; i++) fast[i] = executor(&f, 0, 1, bytes[i]);
-    fs_buf want = {0}, got = {0};
+    trial_rivals rivals;
+    open_sweeps(&f, spec, every_stage);
+    trial_rivals_open(&rivals, &f, 30000);
     unsigned outcomes[FS_OUTCOME_COUNT] = {0}, trials = 0;
     for (uint32_t c = 0; c < f.plan->cell_count; c++) {
         const fs_cell *cell = &f.plan->cells[c];
         for (uint64_t t = 0; t < (is_long ? cell->trials : 1); t++, trials++) {
-            fs_trial_record record = run(brute, 0, c, t, &want);
+            fs_trial_record record = trial_rivals_run(&rivals, f.plan, c, t);
             check_faults(cell, &record);
             outcomes[record.outcome]++;
-            for (int i = 0; i < 3; i++) {
-                run(fast[i], 0, c, t, &got);
-                if (want.size != got.size || memcmp(want.data, got.data, got.size) != 0)
-                    fail_msg("%s/%llu differs from brute force with %llu golden bytes", cell->id,
-                             (unsigned long long)t, (unsigned long long)bytes[i]);
-            }
-            if (cell->amount.value > 0) continue;
-            wk_golden_info golden;
-            assert_ok(wk_executor_golden(brute, cell->variant, &golden));
-            assert_int_equal(record.masked, record.inputs);
-            assert_int_equal(record.faults, 0);
-            assert_true(record.metric == golden.metric && record.loss == golden.loss);
+            if (cell->amount.value == 0) trial_assert_golden(rivals.brute, cell, &record);
         }
     }
     print_message("%u trials: %u masked, %u benign, %u sdc, %u due\n", trials, outcomes[0],
@@ -140,10 +69,7 @@ static void check_against_brute_force(const tiny_spec *spec)
     assert_true(trials >= (is_long ? 500 : 60));
     assert_true(outcomes[FS_OUTCOME_MASKED] > 0 && outcomes[FS_OUTCOME_BENIGN] > 0);
     assert_true(outcomes[FS_OUTCOME_SDC] > 0 && outcomes[FS_OUTCOME_DUE] > 0);
-    fs_buf_free(&want);
-    fs_buf_free(&got);
-    wk_executor_destroy(&brute);
-    for (int i = 0; i < 3; i++) wk_executor_destroy(&fast[i]);
+    trial_rivals_close(&rivals);
     fixture_close(&f);
 }
 
@@ -172,17 +98,18 @@ static void test_threads_and_order(void **state)
 {
     tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
     fixture f;
-    fixture_open(&f, &spec,
-                 "  - {name: a, site: {activations: all}, amount: {count: 2}, trials: 12}\n"
-                 "  - {name: b, site: {activations: all}, amount: {ber: 0.0001},"
-                 " persistence: permanent, trials: 12}\n");
-    wk_executor *e = executor(&f, 0, 3, 1u << 30);
+    open_sweeps(&f, &spec,
+                "  - {name: a, site: {activations: all}, amount: {count: 2}, trials: 12}\n"
+                "  - {name: b, site: {activations: all}, amount: {ber: 0.0001},"
+                " persistence: permanent, trials: 12}\n");
+    const wk_options options = {.threads = 3, .golden_bytes_max = 1u << 30};
+    wk_executor *e = trial_executor(&f, &options);
     fs_buf first[2][12] = {{{0}}}, again = {0};
     for (uint32_t c = 0; c < 2; c++)
-        for (uint64_t t = 0; t < 12; t++) run(e, 0, c, t, &first[c][t]);
+        for (uint64_t t = 0; t < 12; t++) trial_run(e, 0, c, t, &first[c][t]);
     for (uint64_t t = 12; t-- > 0;) {
         for (uint32_t c = 0; c < 2; c++) {
-            run(e, 1 + (unsigned)(t % 2), c, t, &again);
+            trial_run(e, 1 + (unsigned)(t % 2), c, t, &again);
             assert_int_equal(again.size, first[c][t].size);
             assert_memory_equal(again.data, first[c][t].data, again.size);
             fs_buf_free(&first[c][t]);
@@ -202,9 +129,9 @@ static void test_batches(void **state)
     const dataset data = {.kind = FS_TASK_CLASSIFICATION, .off = off, .count = INPUTS};
     tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
     fixture f;
-    fixture_open(&f, &spec,
-                 "  - {name: a, site: {activations: all}, amount: {rate: 0.01},"
-                 " persistence: permanent, trials: 5}\n");
+    open_sweeps(&f, &spec,
+                "  - {name: a, site: {activations: all}, amount: {rate: 0.01},"
+                " persistence: permanent, trials: 5}\n");
     wk_activations hits;
     assert_ok(wk_activations_init(&hits, &data, INPUTS));
     for (uint64_t t = 0; t < 5; t++) {

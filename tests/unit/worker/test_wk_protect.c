@@ -1,15 +1,8 @@
 /* Trials through every protection: decoding what is touched against decoding everything, redundant
  * bits that are hit, the same data faults in every arm. */
-#include "testing.h"
+#include "trial_fixture.h"
 
 #include <math.h>
-
-#include "buf.h"
-#include "campaign.h"
-#include "file.h"
-#include "plan.h"
-#include "tiny_model.h"
-#include "wk_executor.h"
 
 static const char *const lists[] = {
     "ep",
@@ -38,73 +31,48 @@ static const char *const lists[] = {
 };
 enum { LISTS = sizeof lists / sizeof lists[0] };
 
-typedef struct fixture {
-    char *folder;
-    fs_campaign *campaign;
-    fs_plan *plan;
+typedef struct codecs {
+    fixture f;
     wk_executor *fast, *brute;
-} fixture;
-
-static wk_executor *executor(const fixture *f, int brute_force)
-{
-    wk_executor *made;
-    const wk_options options = {.threads = 1,
-                                .brute_force = brute_force,
-                                .check_always = 1,
-                                .golden_bytes_max = 1u << 30,
-                                .private_bytes_max = 1u << 30};
-    assert_ok(wk_executor_new(&made, f->plan, &options));
-    return made;
-}
+} codecs;
 
 /* A small model with one arm for each list, and one without; `metadata` of the arms. */
-static void fixture_open(fixture *f, fs_model_kind kind, const char *metadata, const char *sweeps)
+static void codecs_open(codecs *self, fs_model_kind kind, const char *metadata, const char *sweeps)
 {
-    tiny_spec spec = tiny_spec_default(kind, FS_TASK_CLASSIFICATION);
-    fs_buf text = {0};
-    char data[FS_PATH_BYTES_MAX];
-    tiny_model *model;
-    f->folder = testing_folder();
-    spec.layers = 1;
-    spec.width = 10; /* no multiple of eight words */
-    spec.heads = 2;
-    spec.inner = 13;
-    assert_ok(tiny_model_new(&model, &spec));
-    assert_ok(tiny_model_write(model, f->folder));
-    assert_ok(fs_path_join(data, f->folder, "data.tsv"));
-    assert_ok(tiny_model_write_data(model, data, 3));
-    tiny_model_destroy(&model);
-    assert_ok(fs_buf_printf(&text,
-                            "campaign: t\nseed: 3\n"
-                            "task: {kind: classification, model: %s, data: %s}\n"
-                            "arms:\n  - {name: plain}\n",
-                            f->folder, data));
+    fs_buf arms = {0};
+    assert_ok(fs_buf_printf(&arms, "  - {name: plain}\n"));
     for (int i = 0; i < LISTS; i++)
-        assert_ok(fs_buf_printf(&text, "  - {name: a%d, protect: [%s], metadata: %s}\n", i,
+        assert_ok(fs_buf_printf(&arms, "  - {name: a%d, protect: [%s], metadata: %s}\n", i,
                                 lists[i], metadata));
-    assert_ok(fs_buf_printf(&text, "sweep:\n%s", sweeps));
-    assert_ok(fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml"));
-    assert_ok(fs_plan_new(&f->plan, f->campaign));
-    fs_buf_free(&text);
-    f->fast = executor(f, 0);
-    f->brute = executor(f, 1);
+    fixture_options options = {.spec = tiny_spec_default(kind, FS_TASK_CLASSIFICATION),
+                               .rows = 3,
+                               .arms = fs_buf_text(&arms),
+                               .sweeps = sweeps};
+    options.spec.layers = 1;
+    options.spec.width = 10; /* no multiple of eight words */
+    options.spec.heads = 2;
+    options.spec.inner = 13;
+    fixture_open(&self->f, &options);
+    fs_buf_free(&arms);
+    wk_options run = {.threads = 1,
+                      .check_always = 1,
+                      .golden_bytes_max = 1u << 30,
+                      .private_bytes_max = 1u << 30};
+    self->fast = trial_executor(&self->f, &run);
+    run.brute_force = 1;
+    self->brute = trial_executor(&self->f, &run);
 }
 
-static void fixture_close(fixture *f)
+static void codecs_close(codecs *self)
 {
-    wk_executor_destroy(&f->fast);
-    wk_executor_destroy(&f->brute);
-    fs_plan_destroy(&f->plan);
-    fs_campaign_destroy(&f->campaign);
-    testing_remove(f->folder);
+    wk_executor_destroy(&self->fast);
+    wk_executor_destroy(&self->brute);
+    fixture_close(&self->f);
 }
 
 static fs_trial_record run(wk_executor *e, uint32_t cell, uint64_t trial, fs_buf *bytes)
 {
-    fs_trial_record record, again;
-    fs_buf_clear(bytes);
-    assert_ok(wk_executor_run(e, 0, cell, trial, &record));
-    assert_ok(fs_trial_encode(&record, bytes));
+    fs_trial_record record = trial_run(e, 0, cell, trial, bytes), again;
     assert_ok(fs_trial_decode(&again, bytes->data, bytes->size));
     assert_int_equal(again.check_faults, record.check_faults);
     return record;
@@ -113,22 +81,21 @@ static fs_trial_record run(wk_executor *e, uint32_t cell, uint64_t trial, fs_buf
 /* 200 trials of each list: few faults, many, one in two bits of a byte. */
 static void against_brute_force(fs_model_kind kind)
 {
-    fixture f;
-    fixture_open(&f, kind, "true",
-                 "  - {name: few, site: {parameters: all}, amount: {count: [1, 4]}, trials: 25}\n"
-                 "  - {name: some, site: {parameters: all}, amount: {ber: [0.0003, 0.01]},"
-                 " kind: [flip, stuck1], trials: 10}\n"
-                 "  - {name: part, site: {parameters: [attention, layernorm]},"
-                 " amount: {rate: 0.05}, guard: [none, {threshold: 2}], trials: 5}\n");
+    codecs all;
+    codecs_open(&all, kind, "true",
+                "  - {name: few, site: {parameters: all}, amount: {count: [1, 4]}, trials: 25}\n"
+                "  - {name: some, site: {parameters: all}, amount: {ber: [0.0003, 0.01]},"
+                " kind: [flip, stuck1], trials: 10}\n"
+                "  - {name: part, site: {parameters: [attention, layernorm]},"
+                " amount: {rate: 0.05}, guard: [none, {threshold: 2}], trials: 5}\n");
     fs_buf want = {0}, got = {0};
     uint64_t corrected = 0, detected = 0, miscorrected = 0, checks = 0;
-    for (uint32_t c = 0; c < f.plan->cell_count; c++) {
-        const fs_cell *cell = &f.plan->cells[c];
+    for (uint32_t c = 0; c < all.f.plan->cell_count; c++) {
+        const fs_cell *cell = &all.f.plan->cells[c];
         for (uint64_t t = 0; t < cell->trials; t++) {
-            fs_trial_record record = run(f.brute, c, t, &want);
-            run(f.fast, c, t, &got);
-            if (want.size != got.size || memcmp(want.data, got.data, got.size) != 0)
-                fail_msg("%s/%llu differs from brute force", cell->id, (unsigned long long)t);
+            fs_trial_record record = run(all.brute, c, t, &want);
+            run(all.fast, c, t, &got);
+            trial_assert_equal(&want, &got, cell, t, "when it decodes what is hit");
             corrected += record.corrected;
             detected += record.detected;
             miscorrected += record.miscorrected;
@@ -138,7 +105,7 @@ static void against_brute_force(fs_model_kind kind)
     assert_true(corrected > 0 && detected > 0 && miscorrected > 0 && checks > 0);
     fs_buf_free(&want);
     fs_buf_free(&got);
-    fixture_close(&f);
+    codecs_close(&all);
 }
 
 static void test_bert(void **state)
@@ -175,36 +142,36 @@ static void test_counts(void **state)
         "  - {name: named, site: {parameters: all}, amount: {ber: 0.01}, bits: [exponent],"
         " trials: 3}\n";
     for (int metadata = 0; metadata < 2; metadata++) {
-        fixture f;
+        codecs all;
         fs_buf bytes = {0};
         uint64_t data = 0, checks = 0, rows = 0;
-        fixture_open(&f, FS_MODEL_BERT, metadata ? "true" : "false", sweeps);
-        const uint32_t secded = cell_of(&f, "secded", "many"), plain = 0;
-        const int64_t plain_many = fs_plan_find(f.plan, "many/plain");
-        assert_int_equal(plain, fs_plan_find(f.plan, "one/plain"));
+        codecs_open(&all, FS_MODEL_BERT, metadata ? "true" : "false", sweeps);
+        const uint32_t secded = cell_of(&all.f, "secded", "many"), plain = 0;
+        const int64_t plain_many = fs_plan_find(all.f.plan, "many/plain");
+        assert_int_equal(plain, fs_plan_find(all.f.plan, "one/plain"));
         for (uint64_t t = 0; t < 20; t++) {
-            fs_trial_record alone = run(f.fast, plain, t, &bytes);
-            fs_trial_record one = run(f.fast, cell_of(&f, "secded", "one"), t, &bytes);
+            fs_trial_record alone = run(all.fast, plain, t, &bytes);
+            fs_trial_record one = run(all.fast, cell_of(&all.f, "secded", "one"), t, &bytes);
             assert_int_equal(one.faults_checksum, alone.faults_checksum);
             if (one.check_faults == 0) {
                 assert_int_equal(one.corrected, 1);
                 assert_int_equal(one.visible + one.detected + one.miscorrected, 0);
                 assert_int_equal(one.outcome, FS_OUTCOME_MASKED);
             }
-            one = run(f.fast, cell_of(&f, "scrub", "one"), t, &bytes);
+            one = run(all.fast, cell_of(&all.f, "scrub", "one"), t, &bytes);
             assert_int_equal(one.visible + one.detected, 0);
             assert_true(one.corrected >= 1);
-            fs_trial_record many = run(f.fast, secded, t, &bytes);
-            fs_trial_record other = run(f.fast, (uint32_t)plain_many, t, &bytes);
+            fs_trial_record many = run(all.fast, secded, t, &bytes);
+            fs_trial_record other = run(all.fast, (uint32_t)plain_many, t, &bytes);
             assert_int_equal(many.faults_checksum, other.faults_checksum);
             data += many.faults;
             checks += many.check_faults;
-            rows += run(f.fast, cell_of(&f, "scrub", "many"), t, &bytes).check_faults;
+            rows += run(all.fast, cell_of(&all.f, "scrub", "many"), t, &bytes).check_faults;
             if (many.detected > 0) assert_int_equal(many.outcome, FS_OUTCOME_DUE);
         }
         for (uint64_t t = 0; t < 3; t++)
-            assert_int_equal(run(f.fast, cell_of(&f, "secded", "named"), t, &bytes).check_faults,
-                             0);
+            assert_int_equal(
+                run(all.fast, cell_of(&all.f, "secded", "named"), t, &bytes).check_faults, 0);
         if (metadata) {
             /* An eighth, and a little more for the rows' last codewords; within 5 sigma. */
             assert_true((double)checks > 0.125 * (double)data - 5 * 0.36 * sqrt((double)data));
@@ -214,7 +181,7 @@ static void test_counts(void **state)
             assert_int_equal(checks + rows, 0);
         }
         fs_buf_free(&bytes);
-        fixture_close(&f);
+        codecs_close(&all);
     }
 }
 

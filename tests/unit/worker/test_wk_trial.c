@@ -1,75 +1,31 @@
 /* The fast path against brute force, on models of every kind, for every component. */
-#include "testing.h"
+#include "trial_fixture.h"
 
-#include <math.h>
-
-#include "buf.h"
-#include "campaign.h"
-#include "file.h"
-#include "plan.h"
-#include "tiny_model.h"
-#include "wk_executor.h"
-
-typedef struct fixture {
-    char *folder;
-    fs_campaign *campaign;
-    fs_plan *plan;
-} fixture;
-
-/* A model, its data and a campaign whose sweeps are `sweeps`. */
-static void fixture_open(fixture *f, const tiny_spec *spec, const char *protect, const char *sweeps)
+/* Arms "plain" and "guarded", the latter with the codecs `protect`. */
+static void open_sweeps(fixture *f, const tiny_spec *spec, const char *protect, const char *sweeps)
 {
-    fs_buf text = {0};
-    char data[FS_PATH_BYTES_MAX];
-    tiny_model *model;
-    int lm = spec->task == FS_TASK_LM;
-    f->folder = testing_folder();
-    assert_ok(tiny_model_new(&model, spec));
-    assert_ok(tiny_model_write(model, f->folder));
-    assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
-    assert_ok(tiny_model_write_data(model, data, 40));
-    tiny_model_destroy(&model);
-    assert_ok(fs_buf_printf(&text,
-                            "campaign: t\nseed: 3\n"
-                            "task: {kind: %s, model: %s, data: %s%s}\n"
-                            "arms:\n  - {name: plain}\n  - {name: guarded, protect: [%s]}\n"
-                            "sweep:\n%s",
-                            lm ? "language-model" : "classification", f->folder, data,
-                            lm ? ", window: 24, stride: 16, examples: 12" : "", protect, sweeps));
-    assert_ok(fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml"));
-    assert_ok(fs_plan_new(&f->plan, f->campaign));
-    assert_true(f->plan->has_fingerprint);
-    fs_buf_free(&text);
+    char arms[96];
+    snprintf(arms, sizeof arms, "  - {name: plain}\n  - {name: guarded, protect: [%s]}\n", protect);
+    const fixture_options options = {.spec = *spec,
+                                     .rows = 40,
+                                     .windows = "window: 24, stride: 16, examples: 12",
+                                     .arms = arms,
+                                     .sweeps = sweeps};
+    fixture_open(f, &options);
 }
 
-static void fixture_close(fixture *f)
+static wk_executor *executor(const fixture *f, uint64_t golden_bytes)
 {
-    fs_plan_destroy(&f->plan);
-    fs_campaign_destroy(&f->campaign);
-    testing_remove(f->folder);
-}
-
-static wk_executor *executor(const fixture *f, int brute_force, uint64_t golden_bytes)
-{
-    wk_executor *made;
     const wk_options options = {.threads = 1,
-                                .brute_force = brute_force,
                                 .check_always = 1,
                                 .golden_bytes_max = golden_bytes,
                                 .private_bytes_max = golden_bytes};
-    assert_ok(wk_executor_new(&made, f->plan, &options));
-    return made;
+    return trial_executor(f, &options);
 }
 
-/* Runs a trial and appends its record's bytes. */
 static fs_trial_record run(wk_executor *e, uint32_t cell, uint64_t trial, fs_buf *bytes)
 {
-    fs_trial_record record;
-    fs_buf_clear(bytes);
-    assert_ok(wk_executor_run(e, 0, cell, trial, &record));
-    assert_ok(fs_trial_encode(&record, bytes));
-    assert_int_equal(record.inputs, record.masked + record.benign + record.sdc + record.due);
-    return record;
+    return trial_run(e, 0, cell, trial, bytes);
 }
 
 static const char *const every_site =
@@ -86,41 +42,22 @@ static const char *const every_site =
 static void check_against_brute_force(const tiny_spec *spec)
 {
     fixture f;
-    fixture_open(&f, spec, "ep", every_site);
-    /* No boundary beyond the mandatory ones, some, all: the memory must not show. */
-    wk_executor *brute = executor(&f, 1, 0), *fast[3];
-    const uint64_t bytes[3] = {0, 60000, 1u << 30};
-    for (int i = 0; i < 3; i++) fast[i] = executor(&f, 0, bytes[i]);
-    fs_buf want = {0}, got = {0};
+    trial_rivals rivals;
+    open_sweeps(&f, spec, "ep", every_site);
+    trial_rivals_open(&rivals, &f, 60000);
     unsigned outcomes[FS_OUTCOME_COUNT] = {0};
     for (uint32_t c = 0; c < f.plan->cell_count; c++) {
         const fs_cell *cell = &f.plan->cells[c];
         for (uint64_t t = 0; t < cell->trials; t++) {
-            fs_trial_record record = run(brute, c, t, &want);
+            fs_trial_record record = trial_rivals_run(&rivals, f.plan, c, t);
             outcomes[record.outcome]++;
-            for (int i = 0; i < 3; i++) {
-                run(fast[i], c, t, &got);
-                if (want.size != got.size || memcmp(want.data, got.data, got.size) != 0) {
-                    fail_msg("%s/%llu differs from brute force with %llu golden bytes", cell->id,
-                             (unsigned long long)t, (unsigned long long)bytes[i]);
-                }
-            }
-            if (strncmp(cell->id, "zero/", 5) == 0) {
-                assert_int_equal(record.masked, record.inputs);
-                assert_int_equal(record.outcome, FS_OUTCOME_MASKED);
-                wk_golden_info golden;
-                assert_ok(wk_executor_golden(brute, cell->variant, &golden));
-                assert_true(record.metric == golden.metric && record.loss == golden.loss);
-            }
+            if (cell->amount.value == 0) trial_assert_golden(rivals.brute, cell, &record);
         }
     }
     /* The trials must exercise what they are meant to. */
     assert_true(outcomes[FS_OUTCOME_MASKED] > 0 && outcomes[FS_OUTCOME_BENIGN] > 0);
     assert_true(outcomes[FS_OUTCOME_SDC] > 0 && outcomes[FS_OUTCOME_DUE] > 0);
-    fs_buf_free(&want);
-    fs_buf_free(&got);
-    wk_executor_destroy(&brute);
-    for (int i = 0; i < 3; i++) wk_executor_destroy(&fast[i]);
+    trial_rivals_close(&rivals);
     fixture_close(&f);
 }
 
@@ -157,10 +94,10 @@ static void test_bit_30_under_ep(void **state)
 {
     tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
     fixture f;
-    fixture_open(&f, &spec, "ep",
-                 "  - {name: top, site: {parameters: mlp}, amount: {count: 1}, bits: [30],"
-                 " trials: 60}\n");
-    wk_executor *e = executor(&f, 0, 1u << 30);
+    open_sweeps(&f, &spec, "ep",
+                "  - {name: top, site: {parameters: mlp}, amount: {count: 1}, bits: [30],"
+                " trials: 60}\n");
+    wk_executor *e = executor(&f, 1u << 30);
     fs_buf bytes = {0};
     unsigned harmed = 0;
     for (uint32_t c = 0; c < f.plan->cell_count; c++) {
@@ -189,9 +126,9 @@ static void test_pairs_and_order(void **state)
 {
     tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
     fixture f;
-    fixture_open(&f, &spec, "ep",
-                 "  - {name: some, site: {parameters: all}, amount: {count: 3}, trials: 20}\n");
-    wk_executor *e = executor(&f, 0, 1u << 30);
+    open_sweeps(&f, &spec, "ep",
+                "  - {name: some, site: {parameters: all}, amount: {count: 3}, trials: 20}\n");
+    wk_executor *e = executor(&f, 1u << 30);
     fs_buf forward[20] = {{0}}, bytes = {0};
     for (uint64_t t = 0; t < 20; t++) {
         fs_trial_record plain = run(e, 0, t, &forward[t]), guarded = run(e, 1, t, &bytes);
@@ -213,20 +150,14 @@ static void test_audit(void **state)
 {
     tiny_spec spec = tiny_spec_default(FS_MODEL_GPT2, FS_TASK_LM);
     fixture f;
-    fixture_open(&f, &spec, "ep",
-                 "  - {name: some, site: {parameters: all}, amount: {rate: 0.001}, trials: 10}\n");
+    open_sweeps(&f, &spec, "ep",
+                "  - {name: some, site: {parameters: all}, amount: {rate: 0.001}, trials: 10}\n");
     const wk_options options = {.threads = 3, .audit = 1, .golden_bytes_max = 1u << 30};
-    wk_executor *e;
-    assert_ok(wk_executor_new(&e, f.plan, &options));
+    wk_executor *e = trial_executor(&f, &options);
     fs_buf a = {0}, b = {0};
     for (uint64_t t = 0; t < 10; t++) {
-        fs_trial_record record;
-        fs_buf_clear(&a);
-        fs_buf_clear(&b);
-        assert_ok(wk_executor_run(e, 0, 0, t, &record));
-        assert_ok(fs_trial_encode(&record, &a));
-        assert_ok(wk_executor_run(e, 1 + (unsigned)(t % 2), 0, t, &record));
-        assert_ok(fs_trial_encode(&record, &b));
+        trial_run(e, 0, 0, t, &a);
+        trial_run(e, 1 + (unsigned)(t % 2), 0, t, &b);
         assert_int_equal(a.size, b.size);
         assert_memory_equal(a.data, b.data, a.size);
     }
@@ -261,14 +192,14 @@ static void test_private_pages_are_bounded(void **state)
     tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
     spec.width = 64;
     fixture f;
-    fixture_open(&f, &spec, "ep",
-                 "  - {name: few, site: {parameters: all}, amount: {count: 3}, trials: 80}\n"
-                 "  - {name: many, site: {parameters: all}, amount: {rate: 0.05}, trials: 2}\n");
+    open_sweeps(&f, &spec, "ep",
+                "  - {name: few, site: {parameters: all}, amount: {count: 3}, trials: 80}\n"
+                "  - {name: many, site: {parameters: all}, amount: {rate: 0.05}, trials: 2}\n");
     fs_buf alone[2] = {{0}}, bytes = {0};
-    wk_executor *e = executor(&f, 0, 0);
+    wk_executor *e = executor(&f, 0);
     run(e, 0, 79, &alone[0]);
     wk_executor_destroy(&e);
-    e = executor(&f, 0, 0);
+    e = executor(&f, 0);
     run(e, 2, 1, &alone[1]);
     const fs_geometry *geometry = f.plan->models[0].geometry;
     uint64_t image = 0, most = 0;
