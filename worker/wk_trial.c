@@ -6,15 +6,8 @@
 
 #include "assert.h"
 #include "wk_activations.h"
+#include "wk_map.h"
 #include "wk_score.h"
-
-/* Which parts of the model read a changed value. */
-typedef struct fault_map {
-    uint8_t *layer;     /* [layers] */
-    int embedding;      /* something that every input reads */
-    int embedding_some; /* rows of token or position embeddings */
-    int head;
-} fault_map;
 
 struct wk_trial {
     const wk_golden *golden;
@@ -27,13 +20,9 @@ struct wk_trial {
     fs_check_list checks;
     wk_injection injection;
     wk_activations activations;
-    fault_map map;
-    uint8_t *token_read; /* [vocab] embedding rows that an input reads; no fault elsewhere counts */
-    uint32_t longest;    /* input, in tokens: so many rows of positions are read */
-    uint8_t *token_hit;  /* [vocab] embedding rows with a changed value */
-    uint8_t *position_hit; /* [positions] */
-    uint8_t *everyone;     /* [layers + 1] the block (the head) runs for every input */
-    wk_result *results;    /* [count] */
+    wk_map map;
+    uint8_t *everyone;  /* [layers + 1] the block (the head) runs for every input */
+    wk_result *results; /* [count] */
     uint32_t first_difference;
     /* Of one batch: */
     int logits_hit;    /* by a fault in the logits themselves */
@@ -67,16 +56,6 @@ static size_t written_max(const nn_view *view, uint64_t private_bytes)
     return allowed > pages / 8 ? (size_t)allowed : pages / 8;
 }
 
-static void find_reads(wk_trial *self)
-{
-    const dataset *data = self->golden->data;
-    for (uint32_t t = 0; t < data->off[data->count]; t++) self->token_read[data->ids[t]] = 1;
-    for (uint32_t i = 0; i < data->count; i++) {
-        uint32_t length = data->off[i + 1] - data->off[i];
-        if (length > self->longest) self->longest = length;
-    }
-}
-
 fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical,
                        uint64_t private_bytes)
 {
@@ -89,10 +68,6 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     size_t inputs = golden->batch_inputs_max, tokens = golden->batch_tokens_max;
     size_t logits = is_lm(self) ? 2 * (size_t)WK_LM_ROWS * (golden->width + (size_t)golden->classes)
                                 : inputs * golden->classes;
-    self->map.layer = calloc(config->layers, 1);
-    self->token_read = calloc(config->vocab, 1);
-    self->token_hit = calloc(config->vocab, 1);
-    self->position_hit = calloc(config->positions, 1);
     self->everyone = calloc((size_t)config->layers + 1, 1);
     self->results = calloc(golden->data->count, sizeof *self->results);
     self->dirty = calloc(inputs, 1);
@@ -103,16 +78,15 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     self->sub_ids = calloc(tokens, sizeof *self->sub_ids);
     self->packed = calloc(tokens * golden->width, sizeof *self->packed);
     self->logits = calloc(logits, sizeof *self->logits);
-    int complete = self->map.layer && self->token_read && self->token_hit && self->position_hit &&
-                   self->everyone && self->results && self->dirty && self->off && self->state &&
+    int complete = self->everyone && self->results && self->dirty && self->off && self->state &&
                    self->active && self->sub_off && self->sub_ids && self->packed && self->logits;
     fs_status status = complete ? FS_OK : fs_fail(FS_ENOMEM, "no memory for a trial");
+    if (status == FS_OK) status = wk_map_init(&self->map, geometry_of(self), golden->data);
     if (status == FS_OK)
         status = wk_activations_init(&self->activations, golden->data, (uint32_t)inputs);
     if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
     if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
     if (status == FS_OK) self->written_max = written_max(self->view, private_bytes);
-    if (status == FS_OK) find_reads(self);
     if (status != FS_OK) wk_trial_destroy(&self);
     *out = self;
     return status;
@@ -128,52 +102,12 @@ void wk_trial_destroy(wk_trial **self)
     fs_check_list_free(&t->checks);
     wk_injection_free(&t->injection);
     wk_activations_free(&t->activations);
-    void *blocks[] = {t->map.layer, t->token_read, t->token_hit, t->position_hit, t->everyone,
-                      t->results,   t->dirty,      t->off,       t->state,        t->active,
-                      t->sub_off,   t->sub_ids,    t->packed,    t->logits};
+    wk_map_free(&t->map);
+    void *blocks[] = {t->everyone, t->results, t->dirty,   t->off,    t->state,
+                      t->active,   t->sub_off, t->sub_ids, t->packed, t->logits};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) free(blocks[i]);
     free(t);
     *self = NULL;
-}
-
-/* Says which blocks, embeddings and heads read a changed value. */
-static void map_changes(wk_trial *self)
-{
-    const fs_geometry *geometry = geometry_of(self);
-    const fs_config *config = &geometry->config;
-    fault_map *map = &self->map;
-    memset(map->layer, 0, config->layers);
-    memset(self->token_hit, 0, config->vocab);
-    memset(self->position_hit, 0, config->positions);
-    map->embedding = map->embedding_some = map->head = 0;
-    for (size_t i = 0; i < self->injection.count; i++) {
-        const wk_change *change = &self->injection.changes[i];
-        const fs_slice *slice = &geometry->slices[change->slice];
-        uint64_t row = change->element / geometry->tensors[change->tensor].cols;
-        if (slice->layer >= 0) {
-            map->layer[slice->layer] = 1;
-            continue;
-        }
-        switch (slice->component) {
-        case FS_EMBEDDING_TOKEN:
-            self->token_hit[row] = 1;
-            map->embedding_some |= self->token_read[row];
-            if (config->task == FS_TASK_LM && config->tied) map->head = 1;
-            break;
-        case FS_EMBEDDING_POSITION:
-            self->position_hit[row] = 1;
-            map->embedding_some |= row < self->longest;
-            break;
-        case FS_EMBEDDING_SEGMENT:
-            map->embedding |= row == 0;
-            break; /* all text is segment 0 */
-        case FS_EMBEDDING_NORM:
-            map->embedding = 1;
-            break;
-        default:
-            map->head = 1;
-        }
-    }
 }
 
 /* A faulty block runs for every input; so do those between it and the last kept boundary before
@@ -190,17 +124,6 @@ static void plan_blocks(wk_trial *self, int brute_force)
             self->everyone[from] = 1;
         }
     }
-}
-
-static int reads_hit_row(const wk_trial *self, uint32_t input)
-{
-    const dataset *data = self->golden->data;
-    uint32_t first = data->off[input], length = data->off[input + 1] - first;
-    if (self->map.embedding) return 1;
-    for (uint32_t i = 0; self->map.embedding_some && i < length; i++) {
-        if (self->token_hit[data->ids[first + i]] || self->position_hit[i]) return 1;
-    }
-    return 0;
 }
 
 /* Packs the active inputs of a batch, their ids and, if `from_state`, their rows. */
@@ -288,7 +211,7 @@ static fs_status embed_batch(wk_trial *self, uint32_t first, uint32_t n, int bru
     const fs_place place = fs_place_of(FS_STAGE_EMBEDDING_OUT, 0);
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (brute_force || reads_hit_row(self, first + i) ||
+        if (brute_force || wk_map_embeds(&self->map, first + i) ||
             wk_activations_between(&self->activations, i, place, place))
             self->active[count++] = i;
     }
@@ -476,7 +399,7 @@ static fs_status inject(wk_trial *self, const fs_cell *cell, const fs_protection
 /* Whether nothing that an input reads has changed: no forward pass is needed. */
 static int nothing_to_run(const wk_trial *self)
 {
-    const fault_map *map = &self->map;
+    const wk_map *map = &self->map;
     return self->activations.cell == NULL && !map->embedding && !map->embedding_some &&
            memchr(self->everyone, 1, (size_t)self->golden->layers + 1) == NULL;
 }
@@ -501,7 +424,7 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection 
     wk_activations_begin(&self->activations, cell, trial, record);
     fs_status status = inject(self, cell, protection, trial, brute_force, record);
     if (status == FS_OK) {
-        map_changes(self);
+        wk_map_set(&self->map, &self->injection);
         plan_blocks(self, brute_force);
         status = run_batches(self, brute_force);
     }
