@@ -14,6 +14,8 @@ typedef struct reading {
     fs_yaml_at model; /* task.model and task.data: they are looked up when the kind is known */
     fs_yaml_at data;
     fs_yaml_at critical;
+    fs_yaml_at finetune; /* and its data */
+    fs_yaml_at finetune_data;
     int drop_given;
     int ratio_given;
 } reading;
@@ -307,6 +309,32 @@ static fs_status read_seed(const fs_yaml_at *at, void *target)
     return fs_yaml_u64(at, 0, UINT64_MAX, &((reading *)target)->campaign->seed);
 }
 
+static fs_status read_finetune(const fs_yaml_at *at, void *target)
+{
+    reading *r = target;
+    r->finetune = *at;
+    return fs__finetune_read(at, &r->campaign->finetune, &r->finetune_data);
+}
+
+/* The section and the sweeps that tune need each other. */
+static fs_status settle_finetune(reading *r, const fs_yaml_at *root)
+{
+    fs_campaign *c = r->campaign;
+    const fs_sweep *tunes = NULL;
+    for (size_t i = 0; i < c->sweep_count && tunes == NULL; i++)
+        if (c->sweeps[i].finetunes) tunes = &c->sweeps[i];
+    if (c->finetune.steps == 0) {
+        if (tunes == NULL) return FS_OK;
+        return fs_yaml_fail(root, FS_ECONFIG,
+                            "sweep %s is of phase finetune: the section 'finetune' is missing",
+                            tunes->name);
+    }
+    if (tunes == NULL)
+        return fs_yaml_fail(&r->finetune, FS_ECONFIG, "no sweep is of phase finetune");
+    return fs__finetune_settle(&r->finetune, &r->finetune_data, r->path, c->task.kind,
+                               &c->finetune);
+}
+
 static fs_status read_root(reading *r, fs_yaml *doc)
 {
     static const fs_yaml_field fields[] = {
@@ -318,7 +346,7 @@ static fs_status read_root(reading *r, fs_yaml *doc)
         {"critical", read_critical, NULL, 0},
         {"dtype", fs__dtype_read, NULL, 0},
         {"train", NULL, FS_LATER, 0},
-        {"finetune", NULL, FS_LATER, 0},
+        {"finetune", read_finetune, NULL, 0},
         {"fit", NULL, FS_LATER, 0},
         {NULL, NULL, NULL, 0},
     };
@@ -326,6 +354,7 @@ static fs_status read_root(reading *r, fs_yaml *doc)
     r->campaign->critical = (fs_critical){.accuracy_drop = 0.05, .perplexity_ratio = 1.5};
     FS_TRY(fs_yaml_map(&root, fields, NULL, r));
     FS_TRY(settle_critical(r));
+    FS_TRY(settle_finetune(r, &root));
     return settle_arms(r->campaign);
 }
 

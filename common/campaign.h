@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "config.h"
 #include "fault.h"
+#include "hash.h"
 #include "limits.h"
 #include "protect.h"
 
@@ -78,9 +79,32 @@ typedef struct fs_sweep {
     size_t bits_count;
     fs_guard guards[FS_AXIS_MAX];
     size_t guard_count;
+    int finetunes;   /* phase finetune: trials tune under faults and are evaluated then */
     uint64_t trials; /* per cell; with a stopping rule, its at_most */
     fs_stop stop;
 } fs_sweep;
+
+typedef enum fs_tune_schedule { FS_TUNE_LINEAR, FS_TUNE_COSINE, FS_TUNE_CONSTANT } fs_tune_schedule;
+
+/** Which tuned models stay on the worker's disk. */
+typedef enum fs_tune_keep { FS_KEEP_NONE, FS_KEEP_CRITICAL, FS_KEEP_ALL } fs_tune_keep;
+
+/** How trials of phase finetune tune their arm's model before they are evaluated. */
+typedef struct fs_finetune {
+    char data[FS_PATH_BYTES_MAX]; /* file to learn from, resolved */
+    fs_hash data_hash;            /* of its content; zero: it was absent */
+    uint64_t steps;               /* 0: the campaign has no such trials */
+    uint32_t batch;               /* sequences in a step */
+    uint32_t window;              /* tokens in a sequence (language model); 0: the positions */
+    double rate;                  /* learning rate after the warm-up */
+    double warmup;                /* steps in which it rises, below 1 a share of all */
+    fs_tune_schedule schedule;
+    double decay, clip, dropout, attention_dropout;
+    uint64_t seed;             /* of order and dropout */
+    int exponent_protection;   /* parameters stay below 2 while tuning, and are read so */
+    fs_tune_keep keep;         /* does not change a result, and so stands in no fingerprint; */
+    uint64_t checkpoint_steps; /* nor does this; 0: no checkpoints */
+} fs_finetune;
 
 /** What makes a trial critical. */
 typedef struct fs_critical {
@@ -97,6 +121,7 @@ typedef struct fs_campaign {
     fs_sweep *sweeps;
     size_t sweep_count;
     fs_critical critical;
+    fs_finetune finetune; /* steps 0: no section */
 } fs_campaign;
 
 /** Reads a campaign file. Relative paths are relative to the file; a bare name without a slash is
@@ -122,5 +147,8 @@ int fs_arm_has_checks(const fs_arm *arm);
 const char *fs_amount_name(fs_amount_kind kind);
 const char *fs_fault_kind_name(fs_fault_kind kind);
 const char *fs_recipe_name(fs_recipe recipe);
+/** @return "linear", "cosine", "constant"; "none", "critical", "all". */
+const char *fs_tune_schedule_name(fs_tune_schedule schedule);
+const char *fs_tune_keep_name(fs_tune_keep keep);
 
 #endif

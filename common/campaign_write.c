@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "campaign.h"
+#include "campaign_read.h"
 #include "number.h"
 
 /** A double-quoted scalar. Paths hold no control characters, but a few printable-looking characters
@@ -198,6 +198,16 @@ static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
                          half_width, confidence, sweep->stop.at_most);
 }
 
+static fs_status write_finetune(const fs_finetune *self, fs_buf *out)
+{
+    FS_TRY(fs_buf_puts(out, "finetune:\n  data: "));
+    FS_TRY(write_quoted(out, self->data));
+    FS_TRY(fs_buf_puts(out, "\n"));
+    FS_TRY(fs__finetune_write(self, "  ", out));
+    FS_TRY(fs_buf_printf(out, "  keep: %s\n", fs_tune_keep_name(self->keep)));
+    return write_u32_or(out, "checkpoint_steps", self->checkpoint_steps, "none");
+}
+
 fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out)
 {
     char number[FS_NUMBER_BYTES];
@@ -207,6 +217,7 @@ fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out)
     for (size_t i = 0; i < self->arm_count; i++) FS_TRY(write_arm(&self->arms[i], out));
     FS_TRY(fs_buf_puts(out, "sweep:\n"));
     for (size_t i = 0; i < self->sweep_count; i++) FS_TRY(write_sweep(&self->sweeps[i], out));
+    if (self->finetune.steps != 0) FS_TRY(write_finetune(&self->finetune, out));
     int lm = self->task.kind == FS_TASK_LM;
     fs_number_text(lm ? self->critical.perplexity_ratio : self->critical.accuracy_drop, number);
     return fs_buf_printf(out, "critical: {%s: %s}\n", lm ? "perplexity_ratio" : "accuracy_drop",

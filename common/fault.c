@@ -252,9 +252,16 @@ static void locate(const fs_fault_space *space, fs_fault *fault, size_t *hint)
 fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
                         fs_fault_kind kind, uint64_t draw_key, uint64_t trial)
 {
+    return fs_fault_draw_at(out, space, amount, kind, draw_key, trial, 0);
+}
+
+fs_status fs_fault_draw_at(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
+                           fs_fault_kind kind, uint64_t draw_key, uint64_t trial, uint64_t first)
+{
     FS_ASSERT(space->places == NULL);
     fs_rng rng;
     fs_rng_init(&rng, draw_key, trial);
+    rng.draw = first;
     FS_TRY(fs_fault_draw_numbers(out, space->values, space->bits, amount, kind, &rng));
     size_t hint = 0;
     for (size_t i = 0; i < out->count; i++) locate(space, &out->items[i], &hint);

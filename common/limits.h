@@ -34,6 +34,9 @@ enum {
     FS_EXAMPLES_MAX = 1 << 24,    /* examples read from a data set */
     FS_TOKENS_MAX = 1 << 29,      /* tokens of a data set, windows that overlap counted twice */
 
+    FS_TUNE_STEPS_MAX = 1 << 20, /* steps of a fine-tuning trial */
+    FS_TUNE_BATCH_MAX = 1 << 16, /* sequences in one of its batches */
+
     FS_FAULTS_KEPT_MAX = 8,            /* faults written out in a trial's record */
     FS_TRIAL_RECORD_BYTES_MAX = 1024,  /* one encoded trial record */
     FS_SHARD_TRIALS_MAX = 65536,       /* trials in one lease */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "campaign_read.h"
 #include "number.h"
 #include "plan_build.h"
 
@@ -125,6 +126,7 @@ static fs_status put_all(const fs_plan *plan, fs_buf *out)
         FS_TRY(put_site(&c->sweeps[i], out));
         FS_TRY(put_axes(&c->sweeps[i], out));
     }
+    if (c->finetune.steps != 0) FS_TRY(fs__finetune_write(&c->finetune, "finetune.", out));
     int lm = c->task.kind == FS_TASK_LM;
     fs_number_text(lm ? c->critical.perplexity_ratio : c->critical.accuracy_drop, number);
     return fs_buf_printf(out, "critical.%s: %s\n", lm ? "perplexity_ratio" : "accuracy_drop",

@@ -53,8 +53,9 @@ static fs_status note_absent(fs_plan *self)
     return FS_OK;
 }
 
-static fs_status check_task(const fs_task *task, const fs_arm *arm, const fs_config *config)
+static fs_status check_task(const fs_campaign *campaign, const fs_arm *arm, const fs_config *config)
 {
+    const fs_task *task = &campaign->task;
     if (task->kind != config->task)
         return fs_fail(FS_ECONFIG, "task.kind is %s, but arm %s has a model for %s: %s",
                        task->kind == FS_TASK_LM ? "language-model" : "classification", arm->name,
@@ -67,6 +68,11 @@ static fs_status check_task(const fs_task *task, const fs_arm *arm, const fs_con
     if (task->kind == FS_TASK_LM && task->stride > window)
         return fs_fail(FS_ECONFIG, "task.stride is %u, more than the window of %u", task->stride,
                        window);
+    const uint32_t learnt = campaign->finetune.window;
+    if (learnt > config->positions)
+        return fs_fail(FS_ECONFIG,
+                       "finetune.window is %u, but the model of arm %s has %u positions", learnt,
+                       arm->name, config->positions);
     return FS_OK;
 }
 
@@ -87,7 +93,7 @@ static fs_status add_model(fs_plan *self, const fs_arm *arm, const fs_plan_known
     fs_plan_model *model = &self->models[self->model_count];
     fs_config config;
     FS_TRY(find_config(&config, self, arm, known));
-    FS_TRY(check_task(&self->campaign->task, arm, &config));
+    FS_TRY(check_task(self->campaign, arm, &config));
     model->path = arm->model;
     FS_TRY(fs_geometry_new(&model->geometry, &config));
     self->model_count++;
@@ -124,5 +130,9 @@ fs_status fs__plan_models(fs_plan *self, const fs_plan_known *known)
     }
     fs_status status = fs_hash_file(&self->data_hash, c->task.data);
     if (status == FS_ENOENT) return note_absent(self);
-    return status;
+    FS_TRY(status);
+    if (c->finetune.steps == 0 || !fs_hash_equal(&c->finetune.data_hash, &(fs_hash){{0}}))
+        return FS_OK;
+    status = fs_fail(FS_ENOENT, "%s: there is no such file", c->finetune.data);
+    return status == FS_OK ? FS_OK : note_absent(self);
 }

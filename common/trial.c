@@ -6,18 +6,23 @@
 #include "activation.h"
 #include "assert.h"
 #include "hash.h"
+#include "tuning.h"
 
 enum {
     VERSION_PARAMETERS = 1,
     VERSION_CHECKS = 2,      /* the same and, after the sums, check_faults, which are not 0 */
     VERSION_ACTIVATIONS = 3, /* as 1, but each fault has a place */
+    VERSION_TUNED = 4,       /* as 3 with a step too, and what came of tuning after the sums */
     CHECKS_BYTES = 8,
+    TUNED_BYTES = 4 + FS_HASH_BYTES,
     HEAD_BYTES = 1 + 1 + 1 + 1 + 5 * 4 + 13 * 8, /* fixed part, `kept` as one byte */
     FAULT_BYTES = 4 + 1 + 1 + 8 + 4 * 4,
     PLACE_BYTES = 2,
+    STEP_BYTES = 4,
     CHECKSUM_BYTES = 8,
-    RECORD_BYTES_MAX = HEAD_BYTES + CHECKS_BYTES +
-                       FS_FAULTS_KEPT_MAX * (FAULT_BYTES + PLACE_BYTES) + CHECKSUM_BYTES
+    RECORD_BYTES_MAX = HEAD_BYTES + TUNED_BYTES +
+                       FS_FAULTS_KEPT_MAX * (FAULT_BYTES + PLACE_BYTES + STEP_BYTES) +
+                       CHECKSUM_BYTES
 };
 _Static_assert((int)RECORD_BYTES_MAX <= (int)FS_TRIAL_RECORD_BYTES_MAX, "a record fits its limit");
 
@@ -55,7 +60,9 @@ static double get_double(const uint8_t **at)
 
 static uint8_t version_of(const fs_trial_record *self)
 {
-    FS_ASSERT(!self->activations || self->check_faults == 0);
+    FS_ASSERT(!(self->activations || self->tuned) || self->check_faults == 0);
+    FS_ASSERT(!self->activations || !self->tuned);
+    if (self->tuned) return VERSION_TUNED;
     if (self->activations) return VERSION_ACTIVATIONS;
     return self->check_faults == 0 ? VERSION_PARAMETERS : VERSION_CHECKS;
 }
@@ -82,10 +89,15 @@ fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out)
                              self->faults_checksum};
     for (int i = 0; i < 7; i++) put(&c, sums[i], 8);
     if (self->check_faults > 0) put(&c, self->check_faults, CHECKS_BYTES);
+    if (self->tuned) {
+        put(&c, self->diverged, 4);
+        for (int i = 0; i < FS_HASH_BYTES; i++) put(&c, self->model.bytes[i], 1);
+    }
     for (uint32_t i = 0; i < self->kept; i++) {
         const fs_fault_record *fault = &self->fault[i];
         put(&c, fault->tensor, 4);
-        if (self->activations) put(&c, fault->place, PLACE_BYTES);
+        if (self->activations || self->tuned) put(&c, fault->place, PLACE_BYTES);
+        if (self->tuned) put(&c, fault->step, STEP_BYTES);
         put(&c, fault->bit, 1);
         put(&c, fault->kind, 1);
         put(&c, fault->element, 8);
@@ -114,6 +126,8 @@ static fs_status check_record(const fs_trial_record *r)
     for (uint32_t i = 0; i < r->kept; i++) {
         if (r->activations && !fs_place_valid(r->fault[i].place))
             return fs_fail(FS_ECORRUPT, "a trial record names a place that no model has");
+        if (r->tuned && r->fault[i].place >= FS_TUNE_ARRAY_COUNT)
+            return fs_fail(FS_ECORRUPT, "a trial record names an array that no step has");
     }
     return FS_OK;
 }
@@ -121,16 +135,17 @@ static fs_status check_record(const fs_trial_record *r)
 fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
 {
     const uint8_t *at = data;
-    if (size < HEAD_BYTES + CHECKSUM_BYTES || at[0] < VERSION_PARAMETERS ||
-        at[0] > VERSION_ACTIVATIONS) {
+    if (size < HEAD_BYTES + CHECKSUM_BYTES || at[0] < VERSION_PARAMETERS || at[0] > VERSION_TUNED) {
         return fs_fail(FS_ECORRUPT, "not a trial record of version %d to %d (%zu bytes)",
-                       VERSION_PARAMETERS, VERSION_ACTIVATIONS, size);
+                       VERSION_PARAMETERS, VERSION_TUNED, size);
     }
     const int checks = at[0] == VERSION_CHECKS;
     uint32_t kept = at[3];
-    const uint8_t activations = at[0] == VERSION_ACTIVATIONS;
-    const size_t each = FAULT_BYTES + (activations ? (size_t)PLACE_BYTES : 0);
-    const size_t head = (size_t)HEAD_BYTES + (checks ? CHECKS_BYTES : 0);
+    const uint8_t activations = at[0] == VERSION_ACTIVATIONS, tuned = at[0] == VERSION_TUNED;
+    const size_t each = FAULT_BYTES + (activations || tuned ? (size_t)PLACE_BYTES : 0) +
+                        (tuned ? (size_t)STEP_BYTES : 0);
+    const size_t head =
+        (size_t)HEAD_BYTES + (checks ? CHECKS_BYTES : 0) + (tuned ? TUNED_BYTES : 0);
     if (kept > FS_FAULTS_KEPT_MAX || size != head + kept * each + CHECKSUM_BYTES) {
         return fs_fail(FS_ECORRUPT, "a trial record has the wrong length, %zu bytes", size);
     }
@@ -138,8 +153,11 @@ fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
     if (get(&tail, CHECKSUM_BYTES) != fs_checksum(data, size - CHECKSUM_BYTES)) {
         return fs_fail(FS_ECORRUPT, "a trial record's checksum does not match");
     }
-    *out = (fs_trial_record){
-        .outcome = at[1], .critical = at[2], .activations = activations, .kept = kept};
+    *out = (fs_trial_record){.outcome = at[1],
+                             .critical = at[2],
+                             .activations = activations,
+                             .tuned = tuned,
+                             .kept = kept};
     at += 4;
     uint32_t *counts[] = {&out->inputs, &out->masked, &out->benign, &out->sdc, &out->due};
     for (int i = 0; i < 5; i++) *counts[i] = (uint32_t)get(&at, 4);
@@ -157,10 +175,15 @@ fs_status fs_trial_decode(fs_trial_record *out, const void *data, size_t size)
         if (out->check_faults == 0)
             return fs_fail(FS_ECORRUPT, "a trial record of version 2 has no faults in checks");
     }
+    if (tuned) {
+        out->diverged = (uint32_t)get(&at, 4);
+        for (int i = 0; i < FS_HASH_BYTES; i++) out->model.bytes[i] = (uint8_t)get(&at, 1);
+    }
     for (uint32_t i = 0; i < kept; i++) {
         fs_fault_record *fault = &out->fault[i];
         fault->tensor = (uint32_t)get(&at, 4);
-        if (out->activations) fault->place = (uint16_t)get(&at, PLACE_BYTES);
+        if (activations || tuned) fault->place = (uint16_t)get(&at, PLACE_BYTES);
+        if (tuned) fault->step = (uint32_t)get(&at, STEP_BYTES);
         fault->bit = (uint8_t)get(&at, 1);
         fault->kind = (uint8_t)get(&at, 1);
         fault->element = get(&at, 8);

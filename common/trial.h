@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "hash.h"
 #include "limits.h"
 #include "status.h"
 
@@ -39,18 +40,20 @@ typedef struct fs_fault_record {
     };
     uint8_t bit;
     uint8_t kind;   /* fs_fault_kind */
-    uint16_t place; /* activations: fs_place */
+    uint16_t place; /* activations: fs_place; tuned: fs_tune_array */
     uint64_t element;
     uint32_t before;       /* stored word, all faults of the trial in it absent */
     uint32_t after;        /* stored word, all faults of the trial in it present */
     uint32_t value_before; /* bits of the value that arithmetic saw before */
     uint32_t value_after;  /* and after protection and guard */
+    uint32_t step;         /* tuned: 0, 1, ...: the step that was hit */
 } fs_fault_record;
 
 typedef struct fs_trial_record {
     uint8_t outcome;     /* fs_outcome */
     uint8_t critical;    /* by the campaign's threshold */
     uint8_t activations; /* nonzero: the faults are of activations, not of parameters */
+    uint8_t tuned;       /* nonzero: a fine-tuning trial, whose faults are of its steps' arrays */
     uint32_t inputs;     /* evaluated; the next four sum to it */
     uint32_t masked;
     uint32_t benign;
@@ -69,14 +72,17 @@ typedef struct fs_trial_record {
     uint64_t detected;        /* and not corrected */
     uint64_t miscorrected;    /* of the corrected: the value still differs from clean */
     uint64_t check_faults;    /* drawn in a protection's redundant bits, beside `faults` */
-    uint64_t faults_checksum; /* fs_fault_list_checksum or fs_activation_checksum */
-    uint32_t kept;            /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
+    uint64_t faults_checksum; /* fs_fault_list_checksum, fs_activation_checksum, fs_tune_checksum */
+    uint32_t diverged; /* tuned: the step, from 1, whose loss or gradient was not finite: there
+                          is no model then, and every input is DUE; 0: none was */
+    fs_hash model;     /* tuned: BLAKE2b-256 of the parameters that came out (tr_hash_values) */
+    uint32_t kept;     /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
     fs_fault_record fault[FS_FAULTS_KEPT_MAX];
 } fs_trial_record;
 
 /** Appends the record's encoding: version, fields little-endian, XXH3-64. Version 1 is of parameter
- * faults, 2 of those with check_faults, 3 of activations: a place with each fault. All are read.
- * Errors: FS_ENOMEM. */
+ * faults, 2 of those with check_faults, 3 of activations: a place with each fault, 4 of
+ * fine-tuning: place and step with each. All are read. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_trial_encode(const fs_trial_record *self, fs_buf *out);
 /** Reads one encoding of exactly `size` bytes. Errors: FS_ECORRUPT for a wrong version, length,
  * checksum, or numbers that contradict each other. */

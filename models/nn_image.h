@@ -25,6 +25,7 @@ typedef struct nn_place {
 struct nn_model {
     fs_geometry *geometry;
     fs_safetensors *weights;   /* kept open for nn_model_clean */
+    fs_tensor_view *sources;   /* [tensor_count] in place of it for values in memory */
     nn_place *places;          /* [tensor_count] */
     fs_protection *protection; /* that the weights were read through; NULL once it is taken */
     int image_fd;

@@ -244,15 +244,16 @@ static fs_status make_image(nn_model *self, const char *dir)
     return FS_OK;
 }
 
-static fs_status open_model(nn_model *self, const char *dir, const fs_protect *protect)
+static fs_status make_geometry(nn_model *self, const char *dir, const fs_config *config)
 {
-    fs_config config;
-    FS_TRY(fs_config_read(&config, dir));
-    FS_TRY(fs_geometry_new(&self->geometry, &config));
-    FS_TRY(fs_safetensors_open(&self->weights, dir));
+    FS_TRY(fs_geometry_new(&self->geometry, config));
     self->places = calloc(self->geometry->tensor_count, sizeof *self->places);
-    if (self->places == NULL) return fs_fail(FS_ENOMEM, "%s: no memory for a model", dir);
-    FS_TRY(find_sources(self, dir));
+    return self->places != NULL ? FS_OK : fs_fail(FS_ENOMEM, "%s: no memory for a model", dir);
+}
+
+/* Reads what the places' sources hold. `dir` is for messages. */
+static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *protect)
+{
     lay_out(self);
     FS_TRY(make_image(self, dir));
     static const fs_protect none;
@@ -268,6 +269,52 @@ static fs_status open_model(nn_model *self, const char *dir, const fs_protect *p
         return fs_fail(FS_EIO, "%s: cannot seal the weights: %s", dir, strerror(errno));
     }
     return FS_OK;
+}
+
+static fs_status open_model(nn_model *self, const char *dir, const fs_protect *protect)
+{
+    fs_config config;
+    FS_TRY(fs_config_read(&config, dir));
+    FS_TRY(make_geometry(self, dir, &config));
+    FS_TRY(fs_safetensors_open(&self->weights, dir));
+    FS_TRY(find_sources(self, dir));
+    return fill_image(self, dir, protect);
+}
+
+static fs_status take_values(nn_model *self, const fs_config *config, const float *const *values,
+                             const fs_protect *protect)
+{
+    static const char name[] = "a tuned model";
+    FS_TRY(make_geometry(self, name, config));
+    const fs_geometry *geometry = self->geometry;
+    self->sources = calloc(geometry->tensor_count, sizeof *self->sources);
+    if (self->sources == NULL) return fs_fail(FS_ENOMEM, "%s: no memory for it", name);
+    for (size_t i = 0; i < geometry->tensor_count; i++) {
+        const fs_tensor *tensor = &geometry->tensors[i];
+        fs_tensor_view *source = &self->sources[i];
+        *source = (fs_tensor_view){.name = tensor->name,
+                                   .dtype = FS_F32,
+                                   .data = (const uint8_t *)values[i],
+                                   .bytes = (uint64_t)tensor->rows * tensor->cols * sizeof(float)};
+        source->rank = wanted_shape(source->shape, tensor);
+        self->places[i].source = source;
+    }
+    return fill_image(self, name, protect);
+}
+
+fs_status nn_model_of_values(nn_model **out, const fs_config *config, const float *const *values,
+                             const fs_protect *protect)
+{
+    *out = NULL;
+    nn_model *self = calloc(1, sizeof *self);
+    if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for a model");
+    self->image_fd = -1;
+    fs_status status = take_values(self, config, values, protect);
+    if (status != FS_OK)
+        nn_model_close(&self);
+    else
+        *out = self;
+    return status;
 }
 
 fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect)
@@ -292,6 +339,7 @@ void nn_model_close(nn_model **self)
     free((*self)->places);
     fs_protection_destroy(&(*self)->protection);
     fs_safetensors_close(&(*self)->weights);
+    free((*self)->sources);
     fs_geometry_destroy(&(*self)->geometry);
     free(*self);
     *self = NULL;

@@ -26,6 +26,10 @@ typedef struct nn_view nn_view;
  * ignored. Errors: as fs_config_read and fs_safetensors_open; FS_EFORMAT naming a missing tensor or
  * a wrong shape or dtype, with what was expected; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
+/** The same of values in memory, as they come out of training. `values` [tensor_count of the
+ * configuration's geometry] are borrowed while the model lives. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status nn_model_of_values(nn_model **out, const fs_config *config,
+                                           const float *const *values, const fs_protect *protect);
 /** Frees; every view must be gone. Nulls; idempotent. */
 void nn_model_close(nn_model **self);
 const fs_geometry *nn_model_geometry(const nn_model *self);

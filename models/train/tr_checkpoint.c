@@ -37,6 +37,10 @@ fs_status tr_checkpoint_write(const tr_checkpoint *self, const char *path)
         fs_hasher_update(&hasher, self->data[i], self->floats * sizeof(float));
         fwrite(self->data[i], sizeof(float), self->floats, file.file);
     }
+    if (self->extra_bytes > 0) {
+        fs_hasher_update(&hasher, self->extra, self->extra_bytes);
+        fwrite(self->extra, 1, self->extra_bytes, file.file);
+    }
     fs_hasher_final(&hasher, &sum);
     fwrite(sum.bytes, 1, sizeof sum.bytes, file.file);
     return fs_outfile_commit(&file);
@@ -66,12 +70,14 @@ static fs_status read_map(tr_checkpoint *self, const char *path, const fs_map *m
     memcpy(sizes, at + FS_HASH_BYTES, sizeof sizes);
     const size_t bytes = self->floats * sizeof(float);
     if (sizes[1] != self->floats || sizes[2] != self->arrays ||
-        body != HEAD_BYTES + self->arrays * bytes)
+        body != HEAD_BYTES + self->arrays * bytes + self->extra_bytes)
         return fs_fail(FS_EREFUSED, "%s: the checkpoint of a model of other size", path);
     self->step = sizes[0];
     memcpy(self->counters, at + FS_HASH_BYTES + sizeof sizes, sizeof self->counters);
     for (size_t i = 0; i < self->arrays; i++)
         memcpy(self->data[i], map->data + HEAD_BYTES + i * bytes, bytes);
+    if (self->extra_bytes > 0)
+        memcpy(self->extra, map->data + body - self->extra_bytes, self->extra_bytes);
     return FS_OK;
 }
 

@@ -4,7 +4,8 @@
  * before stays until then; a BLAKE2b-256 over every byte guards it. Numbers are little-endian.
  *
  *   "FSTRAIN1"  fingerprint[32]  step u64  floats u64  arrays u64  counters u64[TR_COUNTERS]
- *   arrays x floats x f32        BLAKE2b-256 of all before
+ *   arrays x floats x f32        extra bytes of the owner's, none for most
+ *   BLAKE2b-256 of all before
  *
  * Thread rule: reentrant. */
 #ifndef TR_CHECKPOINT_H
@@ -25,6 +26,8 @@ typedef struct tr_checkpoint {
     size_t floats;                  /* of each array */
     size_t arrays;
     float *data[TR_CHECKPOINT_ARRAYS_MAX]; /* borrowed: written from, or read into */
+    void *extra; /* borrowed in the same way: what the owner remembers beyond counters, or NULL */
+    size_t extra_bytes;
 } tr_checkpoint;
 
 /** Errors: FS_EIO, FS_ENOSPC naming the path; the file before is kept. */

@@ -1,5 +1,6 @@
 #include "tr_faults.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 #include "hash.h"
 #include "math64.h"
 #include "rng.h"
+
+#define NAN_BITS 0x7fc00000u
+#define BIT_30   0x40000000u
 
 /* Keys are more than sites: m and v are hit apart from each other. */
 typedef enum key_name {
@@ -19,11 +23,23 @@ typedef enum key_name {
     KEY_COUNT
 } key_name;
 
+/* What the sites of --inject are, beyond activations. */
+static const struct {
+    tr_fault_site site;
+    key_name key;
+} arrays[FS_TUNE_ARRAY_COUNT] = {
+    [FS_TUNE_GRADIENTS] = {TR_FAULT_GRADIENTS, KEY_GRADIENTS},
+    [FS_TUNE_ADAM_M] = {TR_FAULT_OPTIMIZER, KEY_ADAM_M},
+    [FS_TUNE_ADAM_V] = {TR_FAULT_OPTIMIZER, KEY_ADAM_V},
+    [FS_TUNE_PARAMETERS] = {TR_FAULT_PARAMETERS, KEY_PARAMETERS},
+};
+
 struct tr_faults {
     tr_faults_options options;
     double log_miss; /* ln(1 - rate) */
     const tr_hooks *inner;
     tr_hooks hooks;
+    fs_fault_list list; /* drawn elsewhere */
     uint64_t keys[KEY_COUNT];
     uint64_t counts[TR_FAULT_SITE_COUNT];
     /* of the run whose forward pass is being made */
@@ -59,13 +75,27 @@ static hits hits_new(const tr_faults *faults, uint64_t key, uint64_t stream, uin
     return self;
 }
 
-/* Flips a bit of the value that is hit, clears those of `clear`, and goes on to the next hit. */
+/* Hits one value by all faults of its word, then clears the bits of `clear`. */
+static tr_fault_hit hit_value(const fs_fault *faults, size_t count, float *value, uint32_t clear)
+{
+    tr_fault_hit hit = {.faults = faults, .count = count, .before = NAN_BITS};
+    if (!isnan(*value)) memcpy(&hit.before, value, sizeof hit.before);
+    hit.after = hit.before;
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t old = hit.after;
+        hit.after = fs_fault_apply(faults[i], old);
+        hit.effective += hit.after != old;
+    }
+    hit.read = hit.after & ~clear;
+    memcpy(value, &hit.read, sizeof hit.read);
+    return hit;
+}
+
+/* Flips a bit of the value that is hit, and goes on to the next hit. */
 static void hits_flip(hits *self, float *value, uint32_t clear)
 {
-    uint32_t word;
-    memcpy(&word, value, sizeof word);
-    word = (word ^ 1u << fs_rng_below(&self->rng, 32)) & ~clear;
-    memcpy(value, &word, sizeof word);
+    const fs_fault fault = {.kind = FS_FAULT_FLIP, .bit = (uint8_t)fs_rng_below(&self->rng, 32)};
+    (void)hit_value(&fault, 1, value, clear);
     self->at++;
     hits_seek(self);
 }
@@ -96,6 +126,25 @@ static uint64_t flip_tensors(const tr_faults *self, const tr_state *state, float
         first += size;
     }
     return count;
+}
+
+/* Hits the values of an array by a list. */
+static void hit_list(const tr_faults *self, const tr_state *state, fs_tune_array array,
+                     float *values, uint32_t clear)
+{
+    const tr_fault_draws *draws = self->options.draws;
+    const fs_fault *faults = self->list.items;
+    for (size_t at = 0, end; at < self->list.count; at = end) {
+        const fs_fault *first = &faults[at];
+        for (end = at + 1; end < self->list.count && faults[end].tensor == first->tensor &&
+                           faults[end].element == first->element;)
+            end++;
+        const size_t index = state->layout->tensors[first->tensor].first + first->element;
+        tr_fault_hit hit = hit_value(first, end - at, &values[index], clear);
+        hit.step = state->step;
+        hit.array = array;
+        draws->hit(draws->context, &hit);
+    }
 }
 
 static int injects(const tr_faults *self, tr_fault_site site)
@@ -157,17 +206,39 @@ static fs_status make_run(void *context, const tr_run *run, tr_sums *sums)
     return status;
 }
 
+/* Hits one of the step's arrays, if it is to be hit. */
+static fs_status hit_array(tr_faults *self, const tr_state *state, fs_tune_array array)
+{
+    float *const values[FS_TUNE_ARRAY_COUNT] = {
+        [FS_TUNE_GRADIENTS] = state->grads,
+        [FS_TUNE_ADAM_M] = state->m,
+        [FS_TUNE_ADAM_V] = state->v,
+        [FS_TUNE_PARAMETERS] = state->values,
+    };
+    const tr_fault_draws *draws = self->options.draws;
+    const tr_fault_site site = arrays[array].site;
+    const int clears = array == FS_TUNE_PARAMETERS && self->options.clear_bit_30;
+    const uint32_t clear = clears ? BIT_30 : 0;
+    if (draws == NULL) {
+        if (injects(self, site))
+            self->counts[site] +=
+                flip_tensors(self, state, values[array], arrays[array].key, clear);
+        return FS_OK;
+    }
+    if (!(draws->arrays >> array & 1u)) return FS_OK;
+    FS_TRY(draws->draw(draws->context, array, state->step, &self->list));
+    hit_list(self, state, array, values[array], clear);
+    self->counts[site] += self->list.count;
+    return FS_OK;
+}
+
 static fs_status gradients(void *context, const tr_state *state)
 {
     tr_faults *self = context;
     if (self->inner != NULL && self->inner->gradients != NULL) {
         FS_TRY(self->inner->gradients(self->inner->context, state));
     }
-    if (injects(self, TR_FAULT_GRADIENTS)) {
-        self->counts[TR_FAULT_GRADIENTS] =
-            flip_tensors(self, state, state->grads, KEY_GRADIENTS, 0);
-    }
-    return FS_OK;
+    return hit_array(self, state, FS_TUNE_GRADIENTS);
 }
 
 static fs_status updated(void *context, const tr_state *state)
@@ -176,16 +247,9 @@ static fs_status updated(void *context, const tr_state *state)
     if (self->inner != NULL && self->inner->updated != NULL) {
         FS_TRY(self->inner->updated(self->inner->context, state));
     }
-    if (injects(self, TR_FAULT_OPTIMIZER)) {
-        self->counts[TR_FAULT_OPTIMIZER] = flip_tensors(self, state, state->m, KEY_ADAM_M, 0) +
-                                           flip_tensors(self, state, state->v, KEY_ADAM_V, 0);
-    }
-    if (injects(self, TR_FAULT_PARAMETERS)) {
-        const uint32_t clear = self->options.clear_bit_30 ? 0x40000000u : 0;
-        self->counts[TR_FAULT_PARAMETERS] =
-            flip_tensors(self, state, state->values, KEY_PARAMETERS, clear);
-    }
-    return FS_OK;
+    FS_TRY(hit_array(self, state, FS_TUNE_ADAM_M));
+    FS_TRY(hit_array(self, state, FS_TUNE_ADAM_V));
+    return hit_array(self, state, FS_TUNE_PARAMETERS);
 }
 
 static fs_status metrics(void *context, json_t *line)
@@ -215,7 +279,8 @@ static fs_status measured(void *context, const tr_state *state, tr_source *dev, 
 
 fs_status tr_faults_new(tr_faults **out, const tr_faults_options *options, const tr_hooks *inner)
 {
-    FS_ASSERT(options->sites != 0 && options->rate >= 0 && options->rate <= 1);
+    FS_ASSERT((options->sites != 0) != (options->draws != NULL));
+    FS_ASSERT(options->rate >= 0 && options->rate <= 1);
     FS_ASSERT(inner == NULL || inner->probe == NULL);
     tr_faults *self = *out = calloc(1, sizeof *self);
     if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for faults while tuning");
@@ -231,13 +296,15 @@ fs_status tr_faults_new(tr_faults **out, const tr_faults_options *options, const
                              .metrics = metrics,
                              .measured = measured,
                              .memory = inner != NULL ? inner->memory : NULL,
-                             .skips = 1};
+                             .skips = options->draws == NULL};
     for (key_name key = 0; key < KEY_COUNT; key++) self->keys[key] = key_of(options->key, key);
     return FS_OK;
 }
 
 void tr_faults_destroy(tr_faults **self)
 {
+    if (*self == NULL) return;
+    fs_fault_list_free(&(*self)->list);
     free(*self);
     *self = NULL;
 }

@@ -13,11 +13,16 @@
  * flip changes the word. What is not trained is not hit: under an adapter these are the adapter's
  * gradients, moments and values.
  *
+ * Who has a fault space draws for itself (tr_fault_draws): the lists of fault.h then say what a
+ * step hits. NaNs, which differ from one instruction set to the next, are hit as one.
+ *
  * Source: Chen et al. 2025, FT-Grad and FT-All (`paper.md`). */
 #ifndef TR_FAULTS_H
 #define TR_FAULTS_H
 
+#include "fault.h"
 #include "tr_objective.h"
+#include "tuning.h"
 
 /* X(name, text): the words of --inject. */
 #define TR_FAULT_SITE_MAP(X)                                                                       \
@@ -33,11 +38,34 @@ typedef enum tr_fault_site {
         TR_FAULT_SITE_COUNT
 } tr_fault_site;
 
+/** A word that faults of a step hit. */
+typedef struct tr_fault_hit {
+    uint64_t step; /* 0, 1, ... */
+    fs_tune_array array;
+    const fs_fault *faults; /* [count] those in this word */
+    size_t count;
+    uint32_t before, after; /* without them, and with all of them */
+    uint32_t read;          /* `after` as exponent protection reads it */
+    uint64_t effective;     /* faults that changed a bit */
+} tr_fault_hit;
+
+/** Faults that are drawn elsewhere, as lists over the geometry's tensors, sorted. */
+typedef struct tr_fault_draws {
+    void *context;
+    unsigned arrays; /* bit i: fs_tune_array i is hit */
+    /** Replaces the list's contents by what a step hits in an array. */
+    fs_status (*draw)(void *context, fs_tune_array array, uint64_t step, fs_fault_list *out);
+    /** Is told of each word; of all of them, in order. */
+    void (*hit)(void *context, const tr_fault_hit *hit);
+} tr_fault_draws;
+
 typedef struct tr_faults_options {
-    unsigned sites;   /* bit i: tr_fault_site i; at least one */
-    double rate;      /* of values, in [0, 1] */
-    uint64_t key;     /* from the run's seed */
-    int clear_bit_30; /* exponent protection: a hit parameter is read with bit 30 at 0 */
+    unsigned sites;              /* bit i: tr_fault_site i; at least one */
+    double rate;                 /* of values, in [0, 1] */
+    uint64_t key;                /* from the run's seed */
+    int clear_bit_30;            /* exponent protection: a hit parameter is read with bit 30 at 0 */
+    const tr_fault_draws *draws; /* in place of sites, rate and key, NULL: those; borrowed. A step
+                                    that is not finite then ends the run */
 } tr_faults_options;
 
 typedef struct tr_faults tr_faults;

@@ -124,7 +124,7 @@ static const bad cases[] = {
     {2, "seed: 18446744073709551616", 2, "seed", "too large"},
     {2, "seed:", 2, "seed", "is empty"},
     {2, "seed: [1]", 2, "seed", "is a list"},
-    {2, "finetune: {}", 2, "finetune", "not supported by this version"},
+    {2, "finetune: {}", 2, "finetune", "key 'data' is missing"},
     {2, "dtype: bf16", 2, "dtype", "not supported by this version"},
     {3, "task: bert", 3, "task", "a mapping"},
     {3, "task: {kind: classification, data: rows}", 3, "task", "'model' is missing"},
