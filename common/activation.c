@@ -1,6 +1,5 @@
 #include "activation.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,44 +96,34 @@ unsigned fs_stage_index(const fs_config *config, fs_stage stage, uint64_t elemen
     return count;
 }
 
-/* What one head weighs in an input of `length` tokens. */
-static uint64_t weights_of_head(const fs_config *config, uint64_t length)
+fs_grid fs_stage_grid(const fs_config *config, fs_stage stage, fs_extent extent)
 {
-    return config->kind == FS_MODEL_GPT2 ? length * (length + 1) / 2 : length * length;
+    if (is_weighting(stage))
+        return (fs_grid){.copies = config->heads,
+                         .rows = extent.length,
+                         .cols = extent.length,
+                         .lower = config->kind == FS_MODEL_GPT2};
+    const uint32_t width = fs_stage_width(config, stage);
+    if (stage != FS_STAGE_LOGITS)
+        return (fs_grid){.copies = 1, .rows = extent.length, .cols = width};
+    const uint32_t rows = config->task == FS_TASK_LM ? extent.scored : 1;
+    return (fs_grid){.copies = 1, .rows = rows, .cols = width};
 }
 
 uint64_t fs_stage_values(const fs_config *config, fs_stage stage, fs_extent extent)
 {
-    if (is_weighting(stage)) return config->heads * weights_of_head(config, extent.length);
-    if (stage == FS_STAGE_LOGITS)
-        return config->task == FS_TASK_LM ? (uint64_t)extent.scored * config->vocab
-                                          : config->labels;
-    return (uint64_t)extent.length * fs_stage_width(config, stage);
-}
-
-/* The row of a triangle's n-th value, row r holding r + 1 of them. */
-static uint64_t row_of_triangle(uint64_t n)
-{
-    uint64_t row = (uint64_t)((sqrt(8.0 * (double)n + 1) - 1) / 2);
-    while (row * (row + 1) / 2 > n) row--;
-    while ((row + 1) * (row + 2) / 2 <= n) row++;
-    return row;
+    const fs_grid grid = fs_stage_grid(config, stage, extent);
+    return fs_grid_values(&grid);
 }
 
 /* The element of the n-th value of a stage. */
 static uint64_t element_of(const fs_config *config, fs_stage stage, fs_extent extent, uint64_t n)
 {
+    const fs_grid grid = fs_stage_grid(config, stage, extent);
     if (is_weighting(stage)) {
-        uint64_t each = weights_of_head(config, extent.length), head = n / each, row, column;
-        n %= each;
-        if (config->kind == FS_MODEL_GPT2) {
-            row = row_of_triangle(n);
-            column = n - row * (row + 1) / 2;
-        } else {
-            row = n / extent.length;
-            column = n % extent.length;
-        }
-        return (head * config->positions + row) * config->positions + column;
+        const fs_grid_at at = fs_grid_find(&grid, n);
+        const uint64_t row = (uint64_t)at.copy * config->positions + at.row;
+        return row * config->positions + at.col;
     }
     if (stage == FS_STAGE_LOGITS && config->task == FS_TASK_LM)
         return (uint64_t)(extent.length - 1 - extent.scored) * config->vocab + n;
@@ -154,7 +143,8 @@ static int layer_chosen(const int *layers, size_t layer_count, int layer)
 static void add_place(fs_fault_space *self, fs_stage stage, uint32_t layer, fs_extent largest)
 {
     self->places[self->place_count++] = fs_place_of(stage, layer);
-    self->values += fs_stage_values(&self->geometry->config, stage, largest);
+    fs_grids_add(&self->grids, fs_stage_grid(&self->geometry->config, stage, largest));
+    self->values = fs_grids_values(&self->grids);
 }
 
 fs_status fs_activation_space_new(fs_fault_space **out, const fs_geometry *geometry,
@@ -169,8 +159,9 @@ fs_status fs_activation_space_new(fs_fault_space **out, const fs_geometry *geome
     self->geometry = geometry;
     self->bits = bits;
     self->bit_count = (unsigned)__builtin_popcount(bits);
-    self->places = malloc(((size_t)depth * LAYER_STAGES + 2) * sizeof *self->places);
-    if (self->places == NULL) {
+    const size_t places = (size_t)depth * LAYER_STAGES + 2;
+    self->places = malloc(places * sizeof *self->places);
+    if (self->places == NULL || fs_grids_init(&self->grids, places) != FS_OK) {
         fs_fault_space_destroy(&self);
         return fs_fail(FS_ENOMEM, "no memory for a fault space");
     }
@@ -187,6 +178,7 @@ fs_status fs_activation_space_new(fs_fault_space **out, const fs_geometry *geome
         fs_fault_space_destroy(&self);
         return fs_fail(FS_ECONFIG, "the selection holds no activation of this model");
     }
+    fs_grids_trim(&self->grids);
     *out = self;
     return FS_OK;
 }
@@ -200,38 +192,43 @@ uint32_t fs_activation_pick(uint64_t draw_key, uint64_t trial, uint32_t inputs)
     return (uint32_t)fs_rng_below(&rng, inputs);
 }
 
+/* Turns numbers of an input's values, in order, into places. */
+static void locate(fs_fault_list *list, const fs_fault_space *space, const fs_grids *grids,
+                   uint32_t input, fs_extent extent)
+{
+    const fs_config *config = &space->geometry->config;
+    size_t at = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        fs_fault *fault = &list->items[i];
+        at = fs_grids_find(grids, fault->element, at);
+        fault->input = input;
+        fault->place = space->places[at];
+        fault->element = element_of(config, fs_place_stage(fault->place), extent,
+                                    fault->element - grids->first[at]);
+    }
+}
+
 fs_status fs_activation_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
-                             fs_fault_kind kind, uint64_t draw_key, uint64_t trial, uint32_t input,
+                             const fs_form *form, uint64_t draw_key, uint64_t trial, uint32_t input,
                              fs_extent extent)
 {
     const fs_config *config = &space->geometry->config;
     const uint64_t stream[2] = {draw_key, input};
-    uint64_t values = 0;
+    fs_grids grids;
     fs_rng rng;
     fs_rng_init(&rng, fs_checksum(stream, sizeof stream), trial);
+    FS_TRY(fs_grids_init(&grids, space->place_count));
     for (size_t i = 0; i < space->place_count; i++)
-        values += fs_stage_values(config, fs_place_stage(space->places[i]), extent);
-    double sites = (double)values * space->bit_count;
-    if (amount.kind == FS_AMOUNT_COUNT && amount.value > sites) amount.value = sites;
-    FS_TRY(fs_fault_draw_numbers(out, values, space->bits, amount, kind, &rng));
-    fs_fault_list_sort(out);
-    /* Numbers ascend, and so do places. */
-    size_t at = 0;
-    uint64_t first = 0, end = 0;
-    fs_stage stage = FS_STAGE_COUNT;
-    for (size_t i = 0; i < out->count; i++) {
-        fs_fault *fault = &out->items[i];
-        while (fault->element >= end) {
-            FS_ASSERT(at < space->place_count);
-            stage = fs_place_stage(space->places[at++]);
-            first = end;
-            end += fs_stage_values(config, stage, extent);
-        }
-        fault->input = input;
-        fault->place = space->places[at - 1];
-        fault->element = element_of(config, stage, extent, fault->element - first);
+        fs_grids_add(&grids, fs_stage_grid(config, fs_place_stage(space->places[i]), extent));
+    const double most = (double)fs_grids_values(&grids) * fs_form_starts(form, space->bits);
+    if (amount.kind == FS_AMOUNT_COUNT && amount.value > most) amount.value = most;
+    fs_status status = fs_form_draw_numbers(out, &grids, space->bits, amount, form, &rng);
+    if (status == FS_OK) {
+        fs_fault_list_sort(out); /* numbers ascend, and so do places */
+        locate(out, space, &grids, input, extent);
     }
-    return FS_OK;
+    fs_grids_free(&grids);
+    return status;
 }
 
 uint64_t fs_activation_checksum(uint64_t sum, const fs_fault *faults, size_t count)

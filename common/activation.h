@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fault.h"
+#include "fault_form.h"
 #include "geometry.h"
 #include "status.h"
 
@@ -81,6 +81,9 @@ uint32_t fs_stage_width(const fs_config *config, fs_stage stage);
 /** Splits an element into its indices: [row, column], [head, row, attended], or [class].
  * @return how many there are. */
 unsigned fs_stage_index(const fs_config *config, fs_stage stage, uint64_t element, uint64_t out[3]);
+/** @return what a stage of one layer is in the forward pass of one input: its rows are tokens, its
+ * copies heads, and causal attention has a lower triangle. */
+fs_grid fs_stage_grid(const fs_config *config, fs_stage stage, fs_extent extent);
 /** @return values of a stage of one layer in the forward pass of one input. */
 uint64_t fs_stage_values(const fs_config *config, fs_stage stage, fs_extent extent);
 
@@ -94,9 +97,11 @@ FS_MUST_CHECK fs_status fs_activation_space_new(fs_fault_space **out, const fs_g
 /** @return the input that a transient trial hits, below `inputs`. */
 uint32_t fs_activation_pick(uint64_t draw_key, uint64_t trial, uint32_t inputs);
 /** Draws the faults of one input, replacing `out`'s contents, sorted by (place, element, bit). A
- * count beyond the input's sites takes all of them. Errors: FS_ELIMIT, FS_ENOMEM. */
+ * count beyond the input's sites takes all of them; rows and columns of a pattern end where the
+ * input's own do, columns of attention weights at the end of their head. Errors: FS_ELIMIT,
+ * FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_activation_draw(fs_fault_list *out, const fs_fault_space *space,
-                                           fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
+                                           fs_amount amount, const fs_form *form, uint64_t draw_key,
                                            uint64_t trial, uint32_t input, fs_extent extent);
 /** Adds one input's faults to a checksum over inputs in ascending order, which starts as 0. */
 uint64_t fs_activation_checksum(uint64_t sum, const fs_fault *faults, size_t count);

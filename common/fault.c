@@ -32,8 +32,7 @@ fs_status fs_fault_space_new(fs_fault_space **out, const fs_geometry *geometry,
     self->bits = bits;
     self->bit_count = (unsigned)__builtin_popcount(bits);
     self->slices = malloc(geometry->slice_count * sizeof *self->slices);
-    self->first = malloc((geometry->slice_count + 1) * sizeof *self->first);
-    if (self->slices == NULL || self->first == NULL) {
+    if (self->slices == NULL || fs_grids_init(&self->grids, geometry->slice_count) != FS_OK) {
         fs_fault_space_destroy(&self);
         return fs_fail(FS_ENOMEM, "no memory for a fault space");
     }
@@ -41,16 +40,16 @@ fs_status fs_fault_space_new(fs_fault_space **out, const fs_geometry *geometry,
         const fs_slice *slice = &geometry->slices[i];
         if (!(components >> slice->component & 1u)) continue;
         if (!layer_chosen(layers, layer_count, slice->layer)) continue;
-        self->slices[self->slice_count] = (uint32_t)i;
-        self->first[self->slice_count++] = self->values;
-        self->values += slice->values;
+        self->slices[self->slice_count++] = (uint32_t)i;
+        fs_grids_add(&self->grids, (fs_grid){.copies = 1,
+                                             .rows = geometry->tensors[slice->tensor].rows,
+                                             .cols = slice->cols});
     }
-    self->first[self->slice_count] = self->values;
+    self->values = fs_grids_values(&self->grids);
     /* A campaign may have many cells of few slices each: keep what is used. */
     uint32_t *slices = realloc(self->slices, (self->slice_count + 1) * sizeof *slices);
-    uint64_t *first = realloc(self->first, (self->slice_count + 1) * sizeof *first);
     if (slices != NULL) self->slices = slices;
-    if (first != NULL) self->first = first;
+    fs_grids_trim(&self->grids);
     if (self->values == 0) {
         fs_fault_space_destroy(&self);
         return fs_fail(FS_ECONFIG, "the selection holds no parameter of this model");
@@ -63,7 +62,7 @@ void fs_fault_space_destroy(fs_fault_space **self)
 {
     if (*self == NULL) return;
     free((*self)->slices);
-    free((*self)->first);
+    fs_grids_free(&(*self)->grids);
     free((*self)->places);
     free(*self);
     *self = NULL;
@@ -73,6 +72,23 @@ void fs_fault_list_free(fs_fault_list *self)
 {
     free(self->items);
     *self = (fs_fault_list){0};
+}
+
+fs_status fs_fault_list_add(fs_fault_list *self, fs_fault fault)
+{
+    if (self->count >= FS_FAULTS_PER_TRIAL_MAX) {
+        return fs_fail(FS_ELIMIT, "a trial has more than %llu faults",
+                       (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
+    }
+    if (self->count == self->capacity) {
+        size_t capacity = self->capacity == 0 ? 16 : 2 * self->capacity;
+        fs_fault *items = realloc(self->items, capacity * sizeof *items);
+        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
+        self->items = items;
+        self->capacity = capacity;
+    }
+    self->items[self->count++] = fault;
+    return FS_OK;
 }
 
 /* Drawing works with numbers of values first; where they lie is looked up at the end. */
@@ -93,20 +109,9 @@ typedef struct numbers {
 
 static fs_status push(fs_fault_list *list, const numbers *from, uint64_t value, unsigned bit_index)
 {
-    if (list->count == list->capacity) {
-        if (list->count >= FS_FAULTS_PER_TRIAL_MAX) {
-            return fs_fail(FS_ELIMIT, "a trial has more than %llu faults",
-                           (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
-        }
-        size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
-        fs_fault *items = realloc(list->items, capacity * sizeof *items);
-        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
-        list->items = items;
-        list->capacity = capacity;
-    }
-    list->items[list->count++] = (fs_fault){
-        .bit = nth_bit(from->bits, bit_index), .kind = (uint8_t)from->kind, .element = value};
-    return FS_OK;
+    return fs_fault_list_add(list, (fs_fault){.bit = nth_bit(from->bits, bit_index),
+                                              .kind = (uint8_t)from->kind,
+                                              .element = value});
 }
 
 /* Numbers of the sites or values that are hit when each is with probability p: geometric gaps,
@@ -225,28 +230,20 @@ fs_status fs_fault_draw_numbers(fs_fault_list *out, uint64_t values, fs_bits bit
     return draw_ber(out, &from, amount.value, rng);
 }
 
-/* Turns a number into a place. `hint` is the slice of the previous value: values mostly ascend. */
-static void locate(const fs_fault_space *space, fs_fault *fault, size_t *hint)
+void fs_fault_space_locate(const fs_fault_space *self, fs_fault_list *list)
 {
-    uint64_t value = fault->element;
-    size_t s = *hint;
-    if (value < space->first[s] || value >= space->first[s + 1]) {
-        size_t low = 0, high = space->slice_count;
-        while (high - low > 1) {
-            size_t middle = low + (high - low) / 2;
-            if (space->first[middle] <= value)
-                low = middle;
-            else
-                high = middle;
-        }
-        s = *hint = low;
+    size_t s = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        fs_fault *fault = &list->items[i];
+        s = fs_grids_find(&self->grids, fault->element, s); /* values mostly ascend */
+        const fs_slice *slice = &self->geometry->slices[self->slices[s]];
+        uint64_t local = fault->element - self->grids.first[s];
+        uint64_t row = local / slice->cols, col = slice->col_first + local % slice->cols;
+        fault->tensor = slice->tensor;
+        fault->slice = (uint16_t)self->slices[s];
+        fault->element = row * self->geometry->tensors[slice->tensor].cols + col;
     }
-    const fs_slice *slice = &space->geometry->slices[space->slices[s]];
-    uint64_t local = value - space->first[s];
-    uint64_t row = local / slice->cols, col = slice->col_first + local % slice->cols;
-    fault->tensor = slice->tensor;
-    fault->slice = (uint16_t)space->slices[s];
-    fault->element = row * space->geometry->tensors[slice->tensor].cols + col;
+    fs_fault_list_sort(list);
 }
 
 fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
@@ -263,9 +260,7 @@ fs_status fs_fault_draw_at(fs_fault_list *out, const fs_fault_space *space, fs_a
     fs_rng_init(&rng, draw_key, trial);
     rng.draw = first;
     FS_TRY(fs_fault_draw_numbers(out, space->values, space->bits, amount, kind, &rng));
-    size_t hint = 0;
-    for (size_t i = 0; i < out->count; i++) locate(space, &out->items[i], &hint);
-    fs_fault_list_sort(out);
+    fs_fault_space_locate(space, out);
     return FS_OK;
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "geometry.h"
+#include "grid.h"
 #include "rng.h"
 #include "status.h"
 
@@ -66,11 +67,11 @@ typedef struct fs_fault_list {
 typedef struct fs_fault_space {
     const fs_geometry *geometry; /* borrowed */
     uint32_t *slices;            /* indices of the chosen slices, ascending */
-    uint64_t *first;             /* [slice_count + 1] number of the first value of each */
     size_t slice_count;
     uint16_t *places; /* activations: the chosen fs_places, ascending; NULL: parameters */
     size_t place_count;
-    uint64_t values; /* first[slice_count]; activations: of the largest input */
+    fs_grids grids;  /* of the slices; of the places, in the largest input */
+    uint64_t values; /* of all grids */
     fs_bits bits;
     unsigned bit_count;
 } fs_fault_space;
@@ -99,6 +100,10 @@ FS_MUST_CHECK fs_status fs_fault_draw_at(fs_fault_list *out, const fs_fault_spac
  * made of slices. */
 FS_MUST_CHECK fs_status fs_fault_draw_numbers(fs_fault_list *out, uint64_t values, fs_bits bits,
                                               fs_amount amount, fs_fault_kind kind, fs_rng *rng);
+/** Adds one. Errors: FS_ELIMIT beyond FS_FAULTS_PER_TRIAL_MAX, FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs_fault_list_add(fs_fault_list *self, fs_fault fault);
+/** Turns numbers of a parameter space's values into places, and sorts. */
+void fs_fault_space_locate(const fs_fault_space *self, fs_fault_list *list);
 /** Sorts by (tensor, element, bit). */
 void fs_fault_list_sort(fs_fault_list *self);
 void fs_fault_list_free(fs_fault_list *self);
