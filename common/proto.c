@@ -74,6 +74,9 @@ static const field golden_fields[] = {
     U64(golden, answers, 0, UINT64_MAX),
     U64(golden, checksum, 0, UINT64_MAX),
     U64(golden, altered, 0, UINT64_MAX),
+    U64(golden, token_rows_read, 0, UINT64_MAX),
+    U64(golden, positions_read, 0, UINT64_MAX),
+    U64(golden, bounds_checksum, 0, UINT64_MAX),
 };
 static const field results_fields[] = {
     U64(results, lease, 1, UINT64_MAX),      U64(results, sequence, 0, UINT64_MAX),

@@ -33,7 +33,7 @@
 #include "limits.h"
 #include "status.h"
 
-enum { FS_PROTO_VERSION = 1 };
+enum { FS_PROTO_VERSION = 2 }; /* 2: a golden run says what inputs read */
 
 /* X(NAME, value, direction): w worker to coordinator, c coordinator to worker. */
 #define FS_MESSAGE_MAP(X)                                                                          \
@@ -97,6 +97,9 @@ typedef struct fs_msg_golden {
     uint64_t answers;
     uint64_t checksum;
     uint64_t altered;
+    uint64_t token_rows_read;
+    uint64_t positions_read;
+    uint64_t bounds_checksum;
 } fs_msg_golden;
 
 /** One record of a RESULTS message. */

@@ -38,6 +38,7 @@ typedef struct fs_totals {
     uint64_t duplicates; /* equal results received again */
     uint64_t mismatches; /* unequal results received again */
     uint64_t quarantined;
+    uint64_t check_faults; /* in redundant bits; last, as older stores' totals end before it */
 } fs_totals;
 
 /** Adds one decoded record to the totals. */
@@ -50,6 +51,10 @@ typedef struct fs_store_golden {
     uint64_t answers;
     uint64_t checksum;
     uint64_t altered;
+    int has_facts; /* zero: of a store from before the next three were kept */
+    uint64_t token_rows_read;
+    uint64_t positions_read;
+    uint64_t bounds_checksum;
     char kernel[16];
     char host[64];
 } fs_store_golden;
@@ -109,7 +114,11 @@ FS_MUST_CHECK fs_status fs_store_put_trial(fs_store *self, uint32_t cell, uint64
 FS_MUST_CHECK fs_status fs_store_put_attempt(fs_store *self, const fs_attempt *attempt);
 FS_MUST_CHECK fs_status fs_store_put_event(fs_store *self, uint64_t wall_ms, const char *kind,
                                            const char *text);
-/** Errors: FS_EMISMATCH if another golden run of the variant is stored and differs in a bit. */
+/** @return nonzero if two golden runs agree in what trials are compared with; where they ran may
+ * differ, and facts that one of them lacks. */
+int fs_store_golden_equal(const fs_store_golden *a, const fs_store_golden *b);
+/** One whose facts an older store lacks gets them. Errors: FS_EMISMATCH if another golden run of
+ * the variant is stored and differs in a bit. */
 FS_MUST_CHECK fs_status fs_store_put_golden(fs_store *self, uint32_t variant,
                                             const fs_store_golden *golden);
 FS_MUST_CHECK fs_status fs_store_put_quarantine(fs_store *self, uint32_t cell, uint64_t trial,

@@ -45,7 +45,8 @@ enum {
     FS_STORE_SUM_BYTES = 8, /* checksum at the end of a value */
     FS_STORE_KEY_BYTES_MAX = 32,
     FS_STORE_CAUSE_BYTES_MAX = 512, /* texts of events and quarantines; longer ones are cut */
-    FS_STORE_TOTALS_WORDS = sizeof(fs_totals) / sizeof(uint64_t)
+    FS_STORE_TOTALS_WORDS = sizeof(fs_totals) / sizeof(uint64_t),
+    FS_STORE_TOTALS_WORDS_OLD = FS_STORE_TOTALS_WORDS - 1 /* without check_faults */
 };
 
 /** What a write transaction has gathered for one cell; folded into the databases at commit. */
@@ -120,7 +121,9 @@ FS_MUST_CHECK fs_status fs_store__golden_encode(const fs_store_golden *golden, f
 FS_MUST_CHECK fs_status fs_store__golden_decode(fs_store_golden *out, const void *data,
                                                 size_t size);
 FS_MUST_CHECK fs_status fs_store__totals_encode(const fs_totals *totals, fs_buf *out);
-FS_MUST_CHECK fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size);
+/** `old` is set for totals of a store that did not count check_faults; it is 0 there. */
+FS_MUST_CHECK fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size,
+                                                int *old);
 
 /** Writes payload and checksum under the key. */
 FS_MUST_CHECK fs_status fs_store__put(fs_store *self, MDB_txn *txn, fs_store_db db,

@@ -153,6 +153,9 @@ fs_status fs_store__attempt_decode(fs_attempt *out, const void *data, size_t siz
     return reader_end(&in, "an attempt");
 }
 
+/* A golden run that ends after its host is version 1: no facts. */
+enum { GOLDEN_VERSION = 2 };
+
 fs_status fs_store__golden_encode(const fs_store_golden *golden, fs_buf *out)
 {
     const uint64_t numbers[] = {double_bits(golden->metric), double_bits(golden->loss),
@@ -160,7 +163,13 @@ fs_status fs_store__golden_encode(const fs_store_golden *golden, fs_buf *out)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         FS_TRY(fs_store__put_u64(out, numbers[i]));
     FS_TRY(fs_store__put_text(out, golden->kernel, sizeof golden->kernel));
-    return fs_store__put_text(out, golden->host, sizeof golden->host);
+    FS_TRY(fs_store__put_text(out, golden->host, sizeof golden->host));
+    if (!golden->has_facts) return FS_OK;
+    const uint64_t facts[] = {GOLDEN_VERSION, golden->token_rows_read, golden->positions_read,
+                              golden->bounds_checksum};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
+        FS_TRY(fs_store__put_u64(out, facts[i]));
+    return FS_OK;
 }
 
 fs_status fs_store__golden_decode(fs_store_golden *out, const void *data, size_t size)
@@ -174,6 +183,12 @@ fs_status fs_store__golden_decode(fs_store_golden *out, const void *data, size_t
     out->altered = fs_store__get_u64(&in);
     fs_store__get_text(&in, out->kernel, sizeof out->kernel);
     fs_store__get_text(&in, out->host, sizeof out->host);
+    if (in.bad || in.at == in.end) return reader_end(&in, "a golden run");
+    if (fs_store__get_u64(&in) != GOLDEN_VERSION) in.bad = 1;
+    out->has_facts = 1;
+    out->token_rows_read = fs_store__get_u64(&in);
+    out->positions_read = fs_store__get_u64(&in);
+    out->bounds_checksum = fs_store__get_u64(&in);
     return reader_end(&in, "a golden run");
 }
 
@@ -188,11 +203,13 @@ fs_status fs_store__totals_encode(const fs_totals *totals, fs_buf *out)
     return FS_OK;
 }
 
-fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size)
+fs_status fs_store__totals_decode(fs_totals *out, const void *data, size_t size, int *old)
 {
     fs_store_reader in = {data, (const uint8_t *)data + size, 0};
     uint64_t words[FS_STORE_TOTALS_WORDS] = {0};
-    for (size_t i = 0; i < FS_STORE_TOTALS_WORDS; i++) words[i] = fs_store__get_u64(&in);
+    *old = size == 8 * (size_t)FS_STORE_TOTALS_WORDS_OLD;
+    const size_t count = *old ? FS_STORE_TOTALS_WORDS_OLD : FS_STORE_TOTALS_WORDS;
+    for (size_t i = 0; i < count; i++) words[i] = fs_store__get_u64(&in);
     memcpy(out, words, sizeof words);
     return reader_end(&in, "a cell's totals");
 }
@@ -214,6 +231,7 @@ void fs_totals_add(fs_totals *totals, const fs_trial_record *record)
     totals->corrected += record->corrected;
     totals->detected += record->detected;
     totals->miscorrected += record->miscorrected;
+    totals->check_faults += record->check_faults;
 }
 
 /* Checksums. */

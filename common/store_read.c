@@ -15,26 +15,6 @@ static fs_status read_one(fs_store *self, fs_store_db db, const fs_store_key *ke
     return status;
 }
 
-fs_status fs_store__totals(fs_store *self, MDB_txn *txn, uint32_t cell, fs_totals *out)
-{
-    const uint8_t *data;
-    size_t size;
-    fs_store_key key = fs_store__key_u32(cell);
-    *out = (fs_totals){0};
-    fs_status status = fs_store__get(self, txn, FS_DB_TOTALS, &key, &data, &size);
-    if (status == FS_ENOENT) return FS_OK; /* nothing committed yet */
-    return status == FS_OK ? fs_store__totals_decode(out, data, size) : status;
-}
-
-fs_status fs_store_totals(fs_store *self, uint32_t cell, fs_totals *out)
-{
-    MDB_txn *txn;
-    FS_TRY(fs_store__read_begin(self, &txn));
-    fs_status status = fs_store__totals(self, txn, cell, out);
-    mdb_txn_abort(txn);
-    return status;
-}
-
 fs_status fs_store_get_golden(fs_store *self, uint32_t variant, fs_store_golden *out)
 {
     fs_buf value = {0};
@@ -104,6 +84,52 @@ static fs_status each_in(fs_store *self, MDB_txn *txn, fs_store_db db, const fs_
     mdb_cursor_close(cursor);
     if (status == FS_OK && rc != 0 && rc != MDB_NOTFOUND)
         status = fs_store__error(self, rc, fs_store__db_name(db));
+    return status;
+}
+
+/* The trials of one cell, as each_in gives them. */
+typedef struct check_count {
+    uint32_t cell;
+    fs_totals *out;
+} check_count;
+
+static fs_status count_checks(fs_store *self, const MDB_val *key, const MDB_val *value, void *data,
+                              int *stop)
+{
+    check_count *c = data;
+    fs_trial_record record;
+    if (key->mv_size == 12 && fs_store__be32(key->mv_data) != c->cell) {
+        *stop = 1;
+        return FS_OK;
+    }
+    FS_TRY(trial_decode(self, key, value, &record));
+    c->out->check_faults += record.check_faults;
+    return FS_OK;
+}
+
+fs_status fs_store__totals(fs_store *self, MDB_txn *txn, uint32_t cell, fs_totals *out)
+{
+    const uint8_t *data;
+    size_t size;
+    int old;
+    fs_store_key key = fs_store__key_u32(cell);
+    *out = (fs_totals){0};
+    fs_status status = fs_store__get(self, txn, FS_DB_TOTALS, &key, &data, &size);
+    if (status == FS_ENOENT) return FS_OK; /* nothing committed yet */
+    if (status == FS_OK) status = fs_store__totals_decode(out, data, size, &old);
+    if (status != FS_OK || !old) return status;
+    /* Totals of an older store: what they do not count is in the trials. */
+    check_count count = {cell, out};
+    key = fs_store__key_trial(cell, 0);
+    return each_in(self, txn, FS_DB_TRIALS, &key, count_checks, &count);
+}
+
+fs_status fs_store_totals(fs_store *self, uint32_t cell, fs_totals *out)
+{
+    MDB_txn *txn;
+    FS_TRY(fs_store__read_begin(self, &txn));
+    fs_status status = fs_store__totals(self, txn, cell, out);
+    mdb_txn_abort(txn);
     return status;
 }
 

@@ -207,11 +207,36 @@ static int same_bits(double a, double b)
     return x == y;
 }
 
-/* Equal in what the trials are compared with; where it ran may differ. */
-static int golden_equal(const fs_store_golden *a, const fs_store_golden *b)
+int fs_store_golden_equal(const fs_store_golden *a, const fs_store_golden *b)
 {
     return same_bits(a->metric, b->metric) && same_bits(a->loss, b->loss) &&
-           a->answers == b->answers && a->checksum == b->checksum && a->altered == b->altered;
+           a->answers == b->answers && a->checksum == b->checksum && a->altered == b->altered &&
+           (!a->has_facts || !b->has_facts ||
+            (a->token_rows_read == b->token_rows_read && a->positions_read == b->positions_read &&
+             a->bounds_checksum == b->bounds_checksum));
+}
+
+static fs_status write_golden(fs_store *self, const fs_store_key *key,
+                              const fs_store_golden *golden)
+{
+    fs_buf value = {0};
+    fs_status status = fs_store__golden_encode(golden, &value);
+    if (status == FS_OK)
+        status = fs_store__put(self, self->txn, FS_DB_GOLDEN, key, value.data, value.size);
+    fs_buf_free(&value);
+    return status;
+}
+
+/* The first one stays; one of a store that kept no facts gets them. */
+static fs_status keep_golden(fs_store *self, const fs_store_key *key, fs_store_golden *old,
+                             const fs_store_golden *golden)
+{
+    if (old->has_facts || !golden->has_facts) return FS_OK;
+    old->has_facts = 1;
+    old->token_rows_read = golden->token_rows_read;
+    old->positions_read = golden->positions_read;
+    old->bounds_checksum = golden->bounds_checksum;
+    return write_golden(self, key, old);
 }
 
 fs_status fs_store_put_golden(fs_store *self, uint32_t variant, const fs_store_golden *golden)
@@ -224,7 +249,7 @@ fs_status fs_store_put_golden(fs_store *self, uint32_t variant, const fs_store_g
     if (status == FS_OK) {
         fs_store_golden old;
         FS_TRY(fs_store__golden_decode(&old, data, size));
-        if (golden_equal(&old, golden)) return FS_OK;
+        if (fs_store_golden_equal(&old, golden)) return keep_golden(self, &key, &old, golden);
         return fs_fail(
             FS_EMISMATCH,
             "golden run of variant %u on %s (%s): metric %.17g, checksum %016llx; stored "
@@ -233,13 +258,7 @@ fs_status fs_store_put_golden(fs_store *self, uint32_t variant, const fs_store_g
             (unsigned long long)golden->checksum, old.host, old.kernel, old.metric,
             (unsigned long long)old.checksum);
     }
-    if (status != FS_ENOENT) return status;
-    fs_buf value = {0};
-    status = fs_store__golden_encode(golden, &value);
-    if (status == FS_OK)
-        status = fs_store__put(self, self->txn, FS_DB_GOLDEN, &key, value.data, value.size);
-    fs_buf_free(&value);
-    return status;
+    return status == FS_ENOENT ? write_golden(self, &key, golden) : status;
 }
 
 static fs_status fold_cell(fs_store *self, const fs_store_touched *touched)

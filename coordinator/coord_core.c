@@ -353,11 +353,39 @@ static void on_ready(coord_core *self, uint32_t index, const fs_msg_ready *ready
     coord_core__grant(self, index);
 }
 
-static int same_golden(const fs_store_golden *a, const fs_msg_golden *b)
+static fs_store_golden stored_golden(const fs_msg_golden *said, const coord_worker *worker)
 {
-    return memcmp(&a->metric, &b->metric, sizeof a->metric) == 0 &&
-           memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 && a->answers == b->answers &&
-           a->checksum == b->checksum && a->altered == b->altered;
+    fs_store_golden out = {.metric = said->metric,
+                           .loss = said->loss,
+                           .answers = said->answers,
+                           .checksum = said->checksum,
+                           .altered = said->altered,
+                           .has_facts = 1,
+                           .token_rows_read = said->token_rows_read,
+                           .positions_read = said->positions_read,
+                           .bounds_checksum = said->bounds_checksum};
+    snprintf(out.kernel, sizeof out.kernel, "%s", worker->kernel);
+    snprintf(out.host, sizeof out.host, "%s", worker->host);
+    return out;
+}
+
+/* Names what differs, but for the metric, which the checksum stands for. */
+static void say_golden_mismatch(coord_core *self, uint32_t index, uint32_t variant,
+                                const fs_store_golden *said)
+{
+    const fs_store_golden *known = &self->golden[variant];
+    char why[512];
+    snprintf(why, sizeof why,
+             "the fault-free run of variant %u on %s (%s) differs from that on %s (%s): "
+             "checksum %016" PRIx64 ", not %016" PRIx64 "; %" PRIu64 " values altered, not %" PRIu64
+             "; bounds %016" PRIx64 ", not %016" PRIx64 "; %" PRIu64 " token rows and %" PRIu64
+             " positions read, not %" PRIu64 " and %" PRIu64,
+             variant, said->host, said->kernel, known->host, known->kernel, said->checksum,
+             known->checksum, said->altered, known->altered, said->bounds_checksum,
+             known->bounds_checksum, said->token_rows_read, said->positions_read,
+             known->token_rows_read, known->positions_read);
+    coord_core__event(self, "golden-mismatch", "%s", why);
+    reject(self, &coord_workers_at(self->workers, index)->peer, index, why);
 }
 
 static void on_golden(coord_core *self, uint32_t index, const fs_msg_golden *golden)
@@ -367,29 +395,17 @@ static void on_golden(coord_core *self, uint32_t index, const fs_msg_golden *gol
         coord_core__garbage(self, index, "a golden run of a variant that the plan does not have");
         return;
     }
+    const fs_store_golden said = stored_golden(golden, worker);
     fs_store_golden *known = &self->golden[golden->variant];
-    if (!self->golden_known[golden->variant]) {
-        *known = (fs_store_golden){golden->metric,
-                                   golden->loss,
-                                   golden->answers,
-                                   golden->checksum,
-                                   golden->altered,
-                                   "",
-                                   ""};
-        snprintf(known->kernel, sizeof known->kernel, "%s", worker->kernel);
-        snprintf(known->host, sizeof known->host, "%s", worker->host);
+    if (self->golden_known[golden->variant] && !fs_store_golden_equal(known, &said)) {
+        say_golden_mismatch(self, index, golden->variant, &said);
+        return;
+    }
+    /* What an older store kept lacks the facts: the store adds them. */
+    if (!self->golden_known[golden->variant] || !known->has_facts) {
+        *known = said;
         coord_store_golden(self->store, golden->variant, known);
         self->golden_known[golden->variant] = 1;
-    } else if (!same_golden(known, golden)) {
-        char why[512];
-        snprintf(why, sizeof why,
-                 "the fault-free run of variant %u on %s (%s) differs from that on %s (%s): "
-                 "checksum %016" PRIx64 ", not %016" PRIx64,
-                 golden->variant, worker->host, worker->kernel, known->host, known->kernel,
-                 golden->checksum, known->checksum);
-        coord_core__event(self, "golden-mismatch", "%s", why);
-        reject(self, &worker->peer, index, why);
-        return;
     }
     worker->golden[golden->variant] = 1;
     fs_lease held[FS_LEASES_PER_WORKER_MAX];

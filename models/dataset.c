@@ -325,3 +325,14 @@ nn_batch dataset_batch(const dataset *self, uint32_t first, uint32_t n, uint32_t
     for (uint32_t i = 0; i <= n; i++) off[i] = self->off[first + i] - self->off[first];
     return (nn_batch){self->ids + self->off[first], off, n};
 }
+
+uint32_t dataset_reads(const dataset *self, uint8_t *token_read)
+{
+    uint32_t longest = 0;
+    for (uint32_t t = 0; t < self->off[self->count]; t++) token_read[self->ids[t]] = 1;
+    for (uint32_t i = 0; i < self->count; i++) {
+        const uint32_t length = self->off[i + 1] - self->off[i];
+        if (length > longest) longest = length;
+    }
+    return longest;
+}

@@ -47,5 +47,9 @@ void dataset_destroy(dataset **self);
 uint32_t dataset_batch_inputs(const dataset *self, uint32_t first);
 /** @return inputs [first, first + n) as a batch; `off` must hold n + 1 and is written. Borrowed. */
 nn_batch dataset_batch(const dataset *self, uint32_t first, uint32_t n, uint32_t *off);
+/** Marks in `token_read`, [vocab] and zeroed, the rows of the token embeddings that any input
+ * reads.
+ * @return the longest input's tokens: so many rows of the position embeddings are read. */
+uint32_t dataset_reads(const dataset *self, uint8_t *token_read);
 
 #endif

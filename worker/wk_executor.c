@@ -169,6 +169,7 @@ fs_status wk_executor_golden(wk_executor *self, uint32_t variant, wk_golden_info
     image *found;
     FS_TRY(image_of(self, variant, &found));
     *out = found->golden->info;
+    out->bounds_checksum = fs_protection_checksum(self->slots[variant].protection);
     return FS_OK;
 }
 

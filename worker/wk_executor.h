@@ -29,9 +29,12 @@ typedef struct wk_golden_info {
     double metric;
     double loss;
     uint64_t answers;
-    uint64_t checksum; /* XXH3-64 over the logits (classification) or the losses and top-1
-                          tokens (language model), in input order */
-    uint64_t altered;  /* values that reading through the protections changed */
+    uint64_t checksum;        /* XXH3-64 over the logits (classification) or the losses and top-1
+                                 tokens (language model), in input order */
+    uint64_t altered;         /* values that reading through the protections changed */
+    uint64_t token_rows_read; /* rows of the token embeddings that any input reads */
+    uint64_t positions_read;  /* rows of the position embeddings that any input reads, the first */
+    uint64_t bounds_checksum; /* fs_protection_checksum: over what its codecs learnt; 0: nothing */
 } wk_golden_info;
 
 /** Loads the data set; models are loaded when first needed. The plan must have a fingerprint and

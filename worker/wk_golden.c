@@ -270,6 +270,17 @@ out:
     return status;
 }
 
+static fs_status count_reads(wk_golden *self)
+{
+    const uint32_t vocab = nn_model_geometry(self->model)->config.vocab;
+    uint8_t *read = calloc(vocab, 1);
+    if (read == NULL) return fs_fail(FS_ENOMEM, "no memory for the golden run");
+    self->info.positions_read = dataset_reads(self->data, read);
+    for (uint32_t row = 0; row < vocab; row++) self->info.token_rows_read += read[row];
+    free(read);
+    return FS_OK;
+}
+
 /* Sums by input and in input order, as a trial does, whatever thread computed what. */
 static void summarise(wk_golden *self)
 {
@@ -311,6 +322,7 @@ fs_status wk_golden_new(wk_golden **out, const nn_model *model, const dataset *d
     self->width = config->d_model;
     self->classes = data->kind == FS_TASK_LM ? config->vocab : config->labels;
     fs_status status = cut_batches(self);
+    if (status == FS_OK) status = count_reads(self);
     if (status == FS_OK) status = allocate(self, bytes_max);
     if (status == FS_OK) status = run_threads(self, threads);
     if (status != FS_OK) {

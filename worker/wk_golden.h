@@ -29,7 +29,7 @@ typedef struct wk_golden {
     double *loss;           /* [answers] nats */
     int32_t *answer;        /* [answers] argmax, -1: none */
     uint64_t correct;       /* inputs answered rightly; 0 for language models */
-    wk_golden_info info;
+    wk_golden_info info;    /* but for bounds_checksum, which variants of equal weights differ in */
 } wk_golden;
 
 /** Runs the data set through the model on `threads` threads. `bytes_max` bounds the kept states and

@@ -3,16 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void find_reads(wk_map *self)
-{
-    const dataset *data = self->data;
-    for (uint32_t t = 0; t < data->off[data->count]; t++) self->token_read[data->ids[t]] = 1;
-    for (uint32_t i = 0; i < data->count; i++) {
-        uint32_t length = data->off[i + 1] - data->off[i];
-        if (length > self->longest) self->longest = length;
-    }
-}
-
 fs_status wk_map_init(wk_map *self, const fs_geometry *geometry, const dataset *data)
 {
     const fs_config *config = &geometry->config;
@@ -23,7 +13,7 @@ fs_status wk_map_init(wk_map *self, const fs_geometry *geometry, const dataset *
     self->position_hit = calloc(config->positions, 1);
     if (!self->layer || !self->token_read || !self->token_hit || !self->position_hit)
         return fs_fail(FS_ENOMEM, "no memory for a trial");
-    find_reads(self);
+    self->longest = dataset_reads(data, self->token_read);
     return FS_OK;
 }
 

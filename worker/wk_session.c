@@ -483,8 +483,15 @@ void wk_session_golden(wk_session *self, uint32_t variant, const wk_golden_info 
         return;
     }
     self->golden = all;
-    all[self->golden_count] = (fs_msg_golden){variant,       info->metric,   info->loss,
-                                              info->answers, info->checksum, info->altered};
+    all[self->golden_count] = (fs_msg_golden){.variant = variant,
+                                              .metric = info->metric,
+                                              .loss = info->loss,
+                                              .answers = info->answers,
+                                              .checksum = info->checksum,
+                                              .altered = info->altered,
+                                              .token_rows_read = info->token_rows_read,
+                                              .positions_read = info->positions_read,
+                                              .bounds_checksum = info->bounds_checksum};
     if (self->known) {
         say(self, &(fs_message){.type = FS_MSG_GOLDEN, .u.golden = all[self->golden_count]});
     }

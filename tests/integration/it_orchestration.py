@@ -344,9 +344,9 @@ sweep:
                     connection.sendall(raw)
                 except OSError:
                     pass
-        frames = [b"", b"\x00", b"\x92\x01", b"\xdd\xff\xff\xff\xff", b"\x91" * 1000, b"\xc6\xff\xff\xff\xff",
-                  fake_worker.pack([1, 200]), fake_worker.pack([1, fake_worker.GRANT, [1, 0, 0, 1], 5]),
-                  fake_worker.pack([1, fake_worker.RESULTS, 1, 1, 0, 0, 0, []]), bytes(3 << 20)]
+        frames = [b"", b"\x00", b"\x92\x02", b"\xdd\xff\xff\xff\xff", b"\x91" * 1000, b"\xc6\xff\xff\xff\xff",
+                  fake_worker.pack([fake_worker.PROTO, 200]), fake_worker.pack([fake_worker.PROTO, fake_worker.GRANT, [1, 0, 0, 1], 5]),
+                  fake_worker.pack([fake_worker.PROTO, fake_worker.RESULTS, 1, 1, 0, 0, 0, []]), bytes(3 << 20)]
         frames += [rng.randbytes(rng.randrange(1, 200)) for _ in range(300)]
         stranger, member = self.fake(endpoint), self.fake(endpoint)
         member.join()
@@ -358,7 +358,7 @@ sweep:
             huge.send_raw(bytes(5 << 20)) # beyond the largest message: the connection is cut
         except OSError:
             pass
-        stranger.send_raw(fake_worker.pack([1, fake_worker.HEARTBEAT, [], 0, 0]))
+        stranger.send_raw(fake_worker.pack([fake_worker.PROTO, fake_worker.HEARTBEAT, [], 0, 0]))
         stranger.receive(fake_worker.WHO)
         member.send(fake_worker.BYE)
         self.ends(server, 0, out)
@@ -390,6 +390,14 @@ sweep:
         broken.join()
         broken.golden(checksum=2)
         self.assertIn("differs", broken.receive(fake_worker.REJECT)[1])
+        unlike = self.fake(endpoint) # the same answers, but other sentences or bounds
+        unlike.join()
+        unlike.golden(checksum=1, rows=3)
+        self.assertIn("3 token rows", unlike.receive(fake_worker.REJECT)[1])
+        unlike = self.fake(endpoint)
+        unlike.join()
+        unlike.golden(checksum=1, bounds=7)
+        self.assertIn("bounds 0000000000000007", unlike.receive(fake_worker.REJECT)[1])
         self.run_program("stop", out)
         self.ends(server, 3, out)
 

@@ -8,6 +8,7 @@ import time
 import uuid
 
 VERSION = "0.1.0"
+PROTO = 2
 HELLO, READY, GOLDEN, RESULTS, HEARTBEAT, RETURN, FAILED, BYE = range(1, 9)
 WHO, WELCOME, GRANT, ACK, STOP, REJECT = range(64, 70)
 
@@ -140,7 +141,7 @@ class FakeWorker:
         self.socket.sendall(head + frame)
 
     def send(self, kind, *fields):
-        self.send_raw(pack([1, kind, *fields]))
+        self.send_raw(pack([PROTO, kind, *fields]))
 
     def hello(self, leases=()):
         self.send(HELLO, self.uuid, self.boot_ms, "fake", 1, self.threads, "fake", self.version,
@@ -161,8 +162,8 @@ class FakeWorker:
     def heartbeat(self, *leases):
         self.send(HEARTBEAT, list(leases), 0, 0)
 
-    def golden(self, checksum=0):
-        self.send(GOLDEN, 0, 1.0, 0.0, 100, checksum, 0)
+    def golden(self, checksum=0, rows=0, bounds=0):
+        self.send(GOLDEN, 0, 1.0, 0.0, 100, checksum, 0, rows, 0, bounds)
 
     def results(self, lease, results, last=0, cost_us=1000):
         """Sends (trial, record) pairs of a lease; returns their sequence number."""

@@ -95,7 +95,10 @@ static fs_message sample(fs_message_type type, int full)
                                      full ? HUGE_VAL : -0.0,
                                      7,
                                      UINT64_MAX,
-                                     1};
+                                     1,
+                                     full ? UINT64_MAX : 0,
+                                     512,
+                                     full ? UINT64_MAX - 1 : 0};
         break;
     case FS_MSG_RESULTS:
         sample_results(&m.u.results, full);
@@ -203,6 +206,9 @@ static void same(const fs_message *a, const fs_message *b)
         assert_true(a->u.golden.answers == b->u.golden.answers);
         assert_true(a->u.golden.checksum == b->u.golden.checksum);
         assert_true(a->u.golden.altered == b->u.golden.altered);
+        assert_true(a->u.golden.token_rows_read == b->u.golden.token_rows_read);
+        assert_true(a->u.golden.positions_read == b->u.golden.positions_read);
+        assert_true(a->u.golden.bounds_checksum == b->u.golden.bounds_checksum);
         break;
     case FS_MSG_HEARTBEAT:
         assert_int_equal(a->u.heartbeat.lease_count, b->u.heartbeat.lease_count);
@@ -284,10 +290,10 @@ static void every_message_comes_back(void **state)
 static void known_bytes(void **state)
 {
     /* Written by hand from the MessagePack specification. */
-    static const uint8_t ack[] = {0x94, 0x01, 0x43, 0x07, 0xcd, 0x01, 0x00};
-    static const uint8_t who[] = {0x92, 0x01, 0x40};
-    static const uint8_t stop[] = {0x94, 0x01, 0x44, 0x01, 0xa3, 'e', 'n', 'd'};
-    static const uint8_t grant[] = {0x94, 0x01, 0x42, 0x94, 0x01, 0x02,
+    static const uint8_t ack[] = {0x94, 0x02, 0x43, 0x07, 0xcd, 0x01, 0x00};
+    static const uint8_t who[] = {0x92, 0x02, 0x40};
+    static const uint8_t stop[] = {0x94, 0x02, 0x44, 0x01, 0xa3, 'e', 'n', 'd'};
+    static const uint8_t grant[] = {0x94, 0x02, 0x42, 0x94, 0x01, 0x02,
                                     0x03, 0x04, 0xcd, 0x75, 0x30};
     fs_message m;
     assert_int_equal(fs_message_decode(&m, ack, sizeof ack), FS_OK);
@@ -567,10 +573,16 @@ static void too_many_results_are_refused(void **state)
 
 static void other_fields_are_checked(void **state)
 {
-    OK("auuuddiii", HEAD(6, FS_MSG_GOLDEN), U(FS_CELLS_MAX - 1), 1.0, 2.0, U(1), U(1), U(1));
-    BAD("auuuddiii", HEAD(6, FS_MSG_GOLDEN), U(FS_CELLS_MAX), 1.0, 2.0, U(1), U(1), U(1));
-    BAD("auuuddiii", HEAD(6, FS_MSG_GOLDEN), U(0), 1.0, 2.0, U(-1), U(1), U(1));
-    BAD("auuuuduuu", HEAD(6, FS_MSG_GOLDEN), U(0), U(1), 2.0, U(1), U(1), U(1));
+#define GOLDEN(variant, answers)                                                                   \
+    "auuuddiiiuuu", HEAD(9, FS_MSG_GOLDEN), U(variant), 1.0, 2.0, U(answers), U(1), U(1), U(1),    \
+        U(2), U(3)
+    OK(GOLDEN(FS_CELLS_MAX - 1, 1));
+    BAD(GOLDEN(FS_CELLS_MAX, 1));
+    BAD(GOLDEN(0, -1));
+#undef GOLDEN
+    BAD("auuuuduuuuuu", HEAD(9, FS_MSG_GOLDEN), U(0), U(1), 2.0, U(1), U(1), U(1), U(1), U(1),
+        U(1));
+    BAD("auuuddiii", HEAD(6, FS_MSG_GOLDEN), U(0), 1.0, 2.0, U(1), U(1), U(1)); /* version 1's */
     OK("auuauuu", HEAD(3, FS_MSG_HEARTBEAT), U(1), U(5), U(1), U(FS_THREADS_MAX));
     BAD("auuauuu", HEAD(3, FS_MSG_HEARTBEAT), U(1), U(0), U(1), U(1));
     BAD("auuauuu", HEAD(3, FS_MSG_HEARTBEAT), U(1), U(5), U(1), U(FS_THREADS_MAX + 1));

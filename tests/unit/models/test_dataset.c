@@ -284,6 +284,17 @@ static void test_words_of_the_text_covered(void **state)
 }
 
 /* "\n\n".join([row, ...]) where a row keeps its line end and a blank line is "". */
+static void test_rows_that_inputs_read(void **state)
+{
+    int32_t ids[] = {3, 1, 3, 0, 7, 7, 5};
+    uint32_t off[] = {0, 2, 6, 7};
+    const dataset data = {.ids = ids, .off = off, .count = 3};
+    uint8_t read[9] = {0};
+    const uint8_t expected[9] = {1, 1, 0, 1, 0, 1, 0, 1, 0};
+    assert_int_equal(dataset_reads(&data, read), 4);
+    assert_memory_equal(read, expected, sizeof read);
+}
+
 static void test_huggingface_rows(void **state)
 {
     fixture *f = open_language_model(64);
@@ -365,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_windows_and_strides),
         cmocka_unit_test(test_windows_by_default_are_the_positions),
         cmocka_unit_test(test_words_of_the_text_covered),
+        cmocka_unit_test(test_rows_that_inputs_read),
         cmocka_unit_test(test_huggingface_rows),
         cmocka_unit_test(test_bad_texts_and_windows),
         cmocka_unit_test(test_wikitext),

@@ -97,6 +97,10 @@ static void a_welcome_becomes_work(void **state)
     const wk_work *work = wk_service_work(one);
     for (uint32_t v = 0; v < 2; v++) assert_ok(work->golden(work->context, v, &golden[v]));
     assert_int_equal(golden[0].answers, 20);
+    for (uint32_t v = 0; v < 2; v++) {
+        assert_in_range(golden[v].positions_read, 3, 64); /* [CLS], a word or more, [SEP] */
+        assert_true(golden[v].token_rows_read > 3 && golden[v].bounds_checksum == 0);
+    }
     for (uint64_t t = 0; t < 5; t++) {
         encode_trial(one, 1, t, &a);
         encode_trial(two, 1, t, &b);
