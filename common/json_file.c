@@ -1,6 +1,7 @@
 #include "json_file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "file.h"
@@ -29,6 +30,19 @@ fs_status fs_json_file_read(json_t **out, const char *path, size_t bytes_max)
     fs_status status = fs_file_read(&text, path, bytes_max);
     if (status == FS_OK) status = fs_json_parse(out, path, fs_buf_text(&text), text.size);
     fs_buf_free(&text);
+    return status;
+}
+
+fs_status fs_json_file_write(json_t *root, const char *path, int digits)
+{
+    const size_t flags = JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits);
+    char *text = root == NULL ? NULL : json_dumps(root, flags);
+    json_decref(root);
+    if (text == NULL) return fs_fail(FS_ENOMEM, "%s: no memory to write it", path);
+    const size_t size = strlen(text);
+    text[size] = '\n'; /* in place of the NUL, which is not written */
+    fs_status status = fs_file_write_atomic(path, text, size + 1);
+    free(text);
     return status;
 }
 

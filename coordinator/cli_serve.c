@@ -1,7 +1,4 @@
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "cli.h"
@@ -11,6 +8,7 @@
 #include "coord_loop.h"
 #include "coord_until.h"
 #include "file.h"
+#include "json_file.h"
 #include "log.h"
 
 typedef struct serve_values {
@@ -55,14 +53,13 @@ static fs_status on_bound(void *data, const char *endpoint)
     fs_hash_hex(&campaign->plan->fingerprint, hex);
     json_t *access = json_pack("{s:s, s:s, s:s}", "endpoint", endpoint, "campaign",
                                campaign->campaign->name, "fingerprint", hex);
-    char *text = access != NULL ? json_dumps(access, JSON_INDENT(2)) : NULL;
-    json_decref(access);
-    if (text == NULL) return fs_fail(FS_ENOMEM, "no memory for the access file");
     fs_status status = fs_path_join(path, campaign->dir, "access.json");
     mode_t old = umask(0177);
-    if (status == FS_OK) status = fs_file_write_atomic(path, text, strlen(text));
+    if (status == FS_OK)
+        status = fs_json_file_write(access, path, 17);
+    else
+        json_decref(access);
     umask(old);
-    free(text);
     if (status != FS_OK) return status;
     if (!self->json) {
         printf("%s\n", endpoint);

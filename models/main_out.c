@@ -162,16 +162,7 @@ static fs_status write_record(const main_out *self, const char *state)
         json_decref(root);
         root = NULL;
     }
-    char *text = root == NULL
-                     ? NULL
-                     : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
-    json_decref(root);
-    if (text == NULL) return no_memory();
-    const size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the NUL, which is not written */
-    fs_status status = fs_file_write_atomic(self->record, text, size + 1);
-    free(text);
-    return status;
+    return fs_json_file_write(root, self->record, 17);
 }
 
 fs_status main_out_begin(main_out *self)

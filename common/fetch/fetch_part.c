@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -73,12 +71,7 @@ static fs_status write_note(const fetch_part *self)
     json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "source", self->source, "etag", self->etag,
                              "sha256", self->sha256, "size",
                              self->size_known ? json_integer((json_int_t)self->size) : json_null());
-    char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(1));
-    json_decref(root);
-    if (text == NULL) return fs_fail(FS_ENOMEM, "no memory for a note");
-    fs_status status = fs_file_write_atomic(self->note, text, strlen(text));
-    free(text);
-    return status;
+    return fs_json_file_write(root, self->note, 17);
 }
 
 /* --- Opening ---------------------------------------------------------------------------------- */

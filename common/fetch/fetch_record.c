@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,12 +79,7 @@ fs_status fetch_record_write(const fetch_record *self, const char *path)
                                                self->files[i].sha256));
     json_t *root = json_pack("{s:s, s:s, s:o}", "source", self->source, "revision", self->revision,
                              "files", files);
-    char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(1));
-    json_decref(root);
-    if (text == NULL) return fs_fail(FS_ENOMEM, "%s: no memory to write it", path);
-    fs_status status = fs_file_write_atomic(path, text, strlen(text));
-    free(text);
-    return status;
+    return fs_json_file_write(root, path, 17);
 }
 
 fs_status fetch_record_put(fetch_record *self, const fetch_record_file *file)

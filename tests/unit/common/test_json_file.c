@@ -1,5 +1,6 @@
 #include "testing.h"
 
+#include "file.h"
 #include "json_file.h"
 #include "tiny_model.h"
 
@@ -79,9 +80,30 @@ static void bounded(void **unused)
     testing_remove(dir);
 }
 
+/* 0.1's nearest double is 0.1000000000000000055. */
+static void written(void **unused)
+{
+    char *dir = testing_folder(), *path;
+    fs_buf text = {0};
+    assert_true(asprintf(&path, "%s/a.json", dir) > 0);
+    assert_ok(fs_json_file_write(json_pack("{s:f, s:i}", "z", 0.1, "a", 1), path, 17));
+    assert_ok(fs_file_read(&text, path, 100));
+    assert_string_equal(fs_buf_text(&text), "{\n  \"a\": 1,\n  \"z\": 0.10000000000000001\n}\n");
+    assert_ok(fs_json_file_write(json_pack("{s:f}", "z", 0.1), path, 15));
+    fs_buf_clear(&text);
+    assert_ok(fs_file_read(&text, path, 100));
+    assert_string_equal(fs_buf_text(&text), "{\n  \"z\": 0.1\n}\n");
+    assert_status(fs_json_file_write(NULL, path, 15), FS_ENOMEM);
+    assert_detail("a.json");
+    fs_buf_free(&text);
+    free(path);
+    testing_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(refused), cmocka_unit_test(described),
-                                       cmocka_unit_test(long_strings), cmocka_unit_test(bounded)};
+                                       cmocka_unit_test(long_strings), cmocka_unit_test(bounded),
+                                       cmocka_unit_test(written)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
