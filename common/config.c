@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "assert.h"
 #include "file.h"
 #include "json_file.h"
 
@@ -106,23 +107,34 @@ static fs_status refuse_word_unless(const reader *self, const char *key, const c
     return found == NULL || strcmp(found, needed) == 0 ? FS_OK : unsupported(self, key, needed);
 }
 
+/* The first name of each is the one that is written. */
+static const struct {
+    const char *name;
+    fs_activation value;
+} activations[] = {{"gelu", FS_ACT_GELU_ERF},
+                   {"gelu_new", FS_ACT_GELU_TANH},
+                   {"gelu_pytorch_tanh", FS_ACT_GELU_TANH},
+                   {"relu", FS_ACT_RELU}};
+enum { ACTIVATIONS = sizeof activations / sizeof activations[0] };
+
+const char *fs_activation_name(fs_activation activation)
+{
+    size_t i = 0;
+    while (i < ACTIVATIONS && activations[i].value != activation) i++;
+    FS_ASSERT(i < ACTIVATIONS);
+    return activations[i].name;
+}
+
 static fs_status read_activation(const reader *self, const char *key, fs_activation otherwise,
                                  fs_activation *out)
 {
-    static const struct {
-        const char *name;
-        fs_activation value;
-    } known[] = {{"gelu", FS_ACT_GELU_ERF},
-                 {"gelu_new", FS_ACT_GELU_TANH},
-                 {"gelu_pytorch_tanh", FS_ACT_GELU_TANH},
-                 {"relu", FS_ACT_RELU}};
     const char *name;
     *out = otherwise;
     FS_TRY(read_text(self, key, &name));
     if (name == NULL) return FS_OK;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(name, known[i].name) == 0) {
-            *out = known[i].value;
+    for (size_t i = 0; i < ACTIVATIONS; i++) {
+        if (strcmp(name, activations[i].name) == 0) {
+            *out = activations[i].value;
             return FS_OK;
         }
     }

@@ -48,6 +48,9 @@ FS_MUST_CHECK fs_status fs_config_read(fs_config *out, const char *dir);
  * @param classifies written: nonzero if the folder has a classifier, with out->labels classes */
 FS_MUST_CHECK fs_status fs_config_read_base(fs_config *out, const char *dir, int *classifies);
 
+/** @return config.json's word for an activation, as in "gelu_new". */
+const char *fs_activation_name(fs_activation activation);
+
 /** The content hash of a model folder: over name, size and BLAKE2b-256 of each file that decides a
  * result (config.json, the weights, the tokenizer's files and tokenizer_config.json), in fixed
  * order; absent optional files count as absent. Errors: FS_ENOENT if config.json or the weights

@@ -111,6 +111,17 @@ uint64_t fs_hash_u64(const fs_hash *self)
     return value;
 }
 
+uint64_t fs_hash_key(uint64_t seed, const char *use)
+{
+    fs_hasher hasher;
+    fs_hash hash;
+    fs_hasher_init(&hasher);
+    fs_hasher_field(&hasher, use, strlen(use));
+    fs_hasher_field(&hasher, &seed, sizeof seed);
+    fs_hasher_final(&hasher, &hash);
+    return fs_hash_u64(&hash);
+}
+
 uint64_t fs_checksum(const void *data, size_t size)
 {
     return XXH3_64bits(data, size);

@@ -37,6 +37,8 @@ void fs_hash_hex(const fs_hash *self, char out[FS_HASH_HEX_BYTES]);
 FS_MUST_CHECK fs_status fs_hash_parse(fs_hash *out, const char *hex);
 /** @return the first 8 bytes as a little-endian number, for keys of random streams. */
 uint64_t fs_hash_u64(const fs_hash *self);
+/** @return the key of one use of a seed: a hash of both, so that uses are independent. */
+uint64_t fs_hash_key(uint64_t seed, const char *use);
 
 /** @return XXH3-64 of the bytes. */
 uint64_t fs_checksum(const void *data, size_t size);

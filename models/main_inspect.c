@@ -121,19 +121,6 @@ static const char *task_name(const fs_config *config)
     return config->task == FS_TASK_CLASSIFICATION ? "classification" : "language-model";
 }
 
-static const char *activation_name(const fs_config *config)
-{
-    switch (config->activation) {
-    case FS_ACT_GELU_ERF:
-        return "gelu";
-    case FS_ACT_GELU_TANH:
-        return "gelu_new";
-    case FS_ACT_RELU:
-        return "relu";
-    }
-    return "unknown";
-}
-
 static json_t *components_json(const inspection *self)
 {
     json_t *list = json_array();
@@ -187,7 +174,7 @@ static fs_status print_json(const inspection *self)
     json_object_set_new(root, "parameters", json_integer((json_int_t)self->geometry->values));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(root, numbers[i].key, json_integer((json_int_t)numbers[i].value));
-    json_object_set_new(root, "activation", json_string(activation_name(c)));
+    json_object_set_new(root, "activation", json_string(fs_activation_name(c->activation)));
     json_object_set_new(root, "norm_eps", main_json_real(c->norm_eps));
     json_object_set_new(root, "tied", json_boolean(c->tied));
     json_object_set_new(root, "dtype",
@@ -205,7 +192,7 @@ static fs_status print_text(const inspection *self)
     const fs_config *c = &self->geometry->config;
     printf("model       %s, %s\n", type_name(c), task_name(c));
     printf("shape       %u layers, %u heads, width %u, MLP %u, %s\n", c->layers, c->heads,
-           c->d_model, c->d_ff, activation_name(c));
+           c->d_model, c->d_ff, fs_activation_name(c->activation));
     printf("vocabulary  %u, positions %u", c->vocab, c->positions);
     if (c->labels > 0) printf(", labels %u", c->labels);
     printf("\nparameters  %" PRIu64 "\n\n", self->geometry->values);

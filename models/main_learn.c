@@ -8,6 +8,7 @@
 
 #include "cores.h"
 #include "file.h"
+#include "hash.h"
 #include "json_file.h"
 #include "log.h"
 #include "main_out.h"
@@ -103,12 +104,12 @@ static fs_status open_data(learner *self)
 {
     const main_learn *o = self->options;
     tr_source_options options = {.head = self->plan.head,
-                                 .seed = main_plan_key(o->seed, "order"),
+                                 .seed = fs_hash_key(o->seed, "order"),
                                  .batch = o->batch,
                                  .window = self->plan.window,
                                  .masking = o->masking};
     FS_TRY(tr_source_open(&self->source, o->data, &self->plan.config, self->tokeniser, &options));
-    options.seed = main_plan_key(o->seed, "dev");
+    options.seed = fs_hash_key(o->seed, "dev");
     if (o->dev != NULL)
         FS_TRY(tr_source_open(&self->dev, o->dev, &self->plan.config, self->tokeniser, &options));
     fs_info("%" PRIu64 " sequences, %" PRIu64 " tokens, in an epoch of %" PRIu64 " batches",
@@ -127,7 +128,7 @@ static fs_status open_network(learner *self)
     FS_TRY(tr_layout_new(&self->layout, &self->plan.config, self->plan.head));
     FS_TRY(tr_weights_new(&self->weights, self->layout));
     tr_init_all(self->layout, tr_weights_values(self->weights), o->init_range,
-                main_plan_key(o->seed, "first values"));
+                fs_hash_key(o->seed, "first values"));
     if (o->from != NULL) {
         size_t fresh;
         FS_TRY(tr_load_weights(self->weights, o->from, &fresh));
@@ -150,7 +151,7 @@ static fs_status open_trainer(learner *self)
         .objective = {.smoothing = (float)o->smoothing,
                       .dropout = (float)o->dropout,
                       .attention_dropout = (float)o->attention_dropout,
-                      .key = main_plan_key(o->seed, "dropout"),
+                      .key = fs_hash_key(o->seed, "dropout"),
                       .accumulate = o->accumulate},
         .adamw = {.beta1 = 0.9, .beta2 = o->beta2, .epsilon = 1e-8, .decay = o->decay},
         .schedule = {.kind = main_plan_schedule(o),
@@ -160,7 +161,7 @@ static fs_status open_trainer(learner *self)
         .clip = o->clip,
     };
     FS_TRY(main_tuning_new(&self->tuning, &o->tune, self->weights, self->pool,
-                           main_plan_key(o->seed, "tuning")));
+                           fs_hash_key(o->seed, "tuning")));
     return tr_trainer_new(&self->trainer, &options, self->weights, self->pool, self->source,
                           main_tuning_hooks(self->tuning), main_tuning_adapter(self->tuning));
 }

@@ -7,50 +7,14 @@
 #include "tr_init.h"
 #include "tr_load.h"
 
-const main_learn main_learn_train_defaults = {
-    .epochs = 1,
-    .seed = 1,
-    .batch = 32,
-    .accumulate = 1,
-    .rate = 5e-4,
-    .warmup = 0.1,
-    .decay = 0.01,
-    .clip = 1,
-    .beta2 = 0.999,
-    .dropout = 0.1,
-    .attention_dropout = 0.1,
-    .masking = 0.15,
-    .init_range = TR_INIT_RANGE,
-    .log_every = 50,
-};
+/* What both verbs begin with. */
+#define DEFAULTS                                                                                   \
+    .seed = 1, .accumulate = 1, .warmup = 0.1, .decay = 0.01, .clip = 1, .beta2 = 0.999,           \
+    .dropout = 0.1, .attention_dropout = 0.1, .masking = 0.15, .init_range = TR_INIT_RANGE,        \
+    .log_every = 50
 
-const main_learn main_learn_tune_defaults = {
-    .epochs = 3,
-    .seed = 1,
-    .batch = 16,
-    .accumulate = 1,
-    .rate = 5e-5,
-    .warmup = 0.1,
-    .decay = 0.01,
-    .clip = 1,
-    .beta2 = 0.999,
-    .dropout = 0.1,
-    .attention_dropout = 0.1,
-    .masking = 0.15,
-    .init_range = TR_INIT_RANGE,
-    .log_every = 50,
-};
-
-uint64_t main_plan_key(uint64_t seed, const char *purpose)
-{
-    fs_hasher hasher;
-    fs_hash hash;
-    fs_hasher_init(&hasher);
-    fs_hasher_field(&hasher, purpose, strlen(purpose));
-    fs_hasher_field(&hasher, &seed, sizeof seed);
-    fs_hasher_final(&hasher, &hash);
-    return fs_hash_u64(&hash);
-}
+const main_learn main_learn_train_defaults = {DEFAULTS, .epochs = 1, .batch = 32, .rate = 5e-4};
+const main_learn main_learn_tune_defaults = {DEFAULTS, .epochs = 3, .batch = 16, .rate = 5e-5};
 
 tr_schedule_kind main_plan_schedule(const main_learn *options)
 {
@@ -227,14 +191,13 @@ static fs_status put_files(writer *self, const main_learn *o)
 
 static void put_shape(writer *self, const main_learn *o, const fs_config *c)
 {
-    static const char *const activations[] = {"gelu", "gelu_new", "relu"};
     put(self, "model", json_string(c->kind == FS_MODEL_BERT ? "bert" : "gpt2"));
     put(self, "layers", json_integer(c->layers));
     put(self, "width", json_integer(c->d_model));
     put(self, "heads", json_integer(c->heads));
     put(self, "inner", json_integer(c->d_ff));
     put(self, "positions", json_integer(c->positions));
-    put(self, "activation", json_string(activations[c->activation]));
+    put(self, "activation", json_string(fs_activation_name(c->activation)));
     put(self, "labels", json_integer(c->labels));
     if (o->from == NULL && o->tokenizer == NULL)
         put(self, "vocab", json_integer(main_plan_vocab(o)));

@@ -18,8 +18,6 @@ FS_MUST_CHECK fs_status main_plan_make(main_plan *out, const main_learn *options
  * owns it. Errors: FS_ENOENT, FS_EIO, FS_ENOMEM. */
 FS_MUST_CHECK fs_status main_plan_describe(json_t **out, const char *verb,
                                            const main_learn *options, const main_plan *plan);
-/** @return the key of one kind of random numbers of a run. */
-uint64_t main_plan_key(uint64_t seed, const char *purpose);
 /** @return pieces of a new vocabulary. */
 uint32_t main_plan_vocab(const main_learn *options);
 tr_schedule_kind main_plan_schedule(const main_learn *options);

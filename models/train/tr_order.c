@@ -1,7 +1,6 @@
 #include "tr_order.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "assert.h"
 #include "hash.h"
@@ -19,17 +18,6 @@ struct tr_order {
     uint64_t epoch_now, window_now; /* UINT64_MAX: none yet */
 };
 
-uint64_t tr_order_key(uint64_t seed, const char *use)
-{
-    fs_hasher hasher;
-    fs_hash hash;
-    fs_hasher_init(&hasher);
-    fs_hasher_field(&hasher, use, strlen(use));
-    fs_hasher_field(&hasher, &seed, sizeof seed);
-    fs_hasher_final(&hasher, &hash);
-    return fs_hash_u64(&hash);
-}
-
 fs_status tr_order_new(tr_order **out, const uint32_t *lengths, uint32_t count, uint32_t batch,
                        uint64_t seed)
 {
@@ -40,8 +28,8 @@ fs_status tr_order_new(tr_order **out, const uint32_t *lengths, uint32_t count, 
     *self = (tr_order){.lengths = lengths,
                        .count = count,
                        .batch = batch,
-                       .epoch_key = tr_order_key(seed, "order of an epoch"),
-                       .window_key = tr_order_key(seed, "order of a window's batches"),
+                       .epoch_key = fs_hash_key(seed, "order of an epoch"),
+                       .window_key = fs_hash_key(seed, "order of a window's batches"),
                        .window_max = most < count ? (size_t)most : count,
                        .epoch_now = UINT64_MAX,
                        .window_now = UINT64_MAX};

@@ -22,7 +22,5 @@ void tr_order_destroy(tr_order **self);
 /** @return how many examples a step has; *examples are their numbers, valid until the next call. */
 uint32_t tr_order_batch(tr_order *self, uint64_t step, const uint32_t **examples);
 uint64_t tr_order_epoch_steps(const tr_order *self);
-/** @return a key for one use of a run's seed: different uses are independent. */
-uint64_t tr_order_key(uint64_t seed, const char *use);
 
 #endif

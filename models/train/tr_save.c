@@ -2,20 +2,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "file.h"
+#include "json_file.h"
 #include "limits.h"
 #include "outfile.h"
 
 enum { HEADER_ALIGN = 8 };
-
-static fs_status no_memory(void)
-{
-    return fs_fail(FS_ENOMEM, "no memory for a model's files");
-}
 
 /* config.json. Failed insertions show when the whole is dumped: jansson keeps no error. */
 
@@ -29,19 +24,6 @@ static const char *architecture_of(const tr_layout *layout)
         return "GPT2LMHeadModel";
     case TR_HEAD_MASKED:
         return "BertForMaskedLM";
-    }
-    return NULL;
-}
-
-static const char *activation_name(const fs_config *c)
-{
-    switch (c->activation) {
-    case FS_ACT_GELU_ERF:
-        return "gelu";
-    case FS_ACT_GELU_TANH:
-        return "gelu_new";
-    case FS_ACT_RELU:
-        return "relu";
     }
     return NULL;
 }
@@ -72,7 +54,7 @@ static int set_bert(json_t *root, const fs_config *c, const tr_save_options *opt
         {"intermediate_size", json_integer(c->d_ff)},
         {"max_position_embeddings", json_integer(c->positions)},
         {"type_vocab_size", json_integer(c->segments)},
-        {"hidden_act", json_string(activation_name(c))},
+        {"hidden_act", json_string(fs_activation_name(c->activation))},
         {"layer_norm_eps", json_real(c->norm_eps)},
         {"hidden_dropout_prob", json_real(options->dropout)},
         {"attention_probs_dropout_prob", json_real(options->attention_dropout)},
@@ -90,7 +72,7 @@ static int set_gpt2(json_t *root, const fs_config *c, const tr_save_options *opt
         {"n_head", json_integer(c->heads)},
         {"n_inner", json_integer(c->d_ff)},
         {"n_positions", json_integer(c->positions)},
-        {"activation_function", json_string(activation_name(c))},
+        {"activation_function", json_string(fs_activation_name(c->activation))},
         {"layer_norm_epsilon", json_real(c->norm_eps)},
         {"embd_pdrop", json_real(options->dropout)},
         {"resid_pdrop", json_real(options->dropout)},
@@ -162,20 +144,6 @@ json_t *tr_save_config(const tr_layout *layout, const tr_save_options *options)
     return root;
 }
 
-static fs_status write_json(json_t *root, const char *path)
-{
-    char *text = root == NULL
-                     ? NULL
-                     : json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
-    json_decref(root);
-    if (text == NULL) return no_memory();
-    const size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the NUL, which is not written */
-    fs_status status = fs_file_write_atomic(path, text, size + 1);
-    free(text);
-    return status;
-}
-
 /* model.safetensors. */
 
 static fs_status make_header(const tr_layout *layout, fs_buf *out)
@@ -245,7 +213,7 @@ static fs_status write_tokenizer_config(const char *dir, int bpe, uint32_t posit
                                    "<|endoftext|>", "model_max_length", (json_int_t)positions)
                        : json_pack("{s:s, s:b, s:I}", "tokenizer_class", "BertTokenizer",
                                    "do_lower_case", 1, "model_max_length", (json_int_t)positions);
-    return write_json(root, path);
+    return fs_json_file_write(root, path, 15);
 }
 
 fs_status tr_save_tokenizer(const char *dir, const char *from, uint32_t positions)
@@ -275,5 +243,5 @@ fs_status tr_save(const tr_layout *layout, const float *values, const char *dir,
     FS_TRY(fs_path_join(path, dir, "model.safetensors"));
     FS_TRY(tr_save_weights(layout, values, path));
     FS_TRY(fs_path_join(path, dir, "config.json"));
-    return write_json(tr_save_config(layout, options), path);
+    return fs_json_file_write(tr_save_config(layout, options), path, 15);
 }

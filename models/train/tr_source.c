@@ -6,6 +6,7 @@
 #include "assert.h"
 #include "cores.h"
 #include "dataset.h"
+#include "hash.h"
 #include "limits.h"
 #include "tr_mask.h"
 #include "tr_order.h"
@@ -123,7 +124,7 @@ static fs_status open_text(tr_source *self, const char *path, const fs_config *c
                            const tok *tokeniser)
 {
     const int masked = self->options.head == TR_HEAD_MASKED;
-    const uint64_t key = tr_order_key(self->options.seed, "masked tokens");
+    const uint64_t key = fs_hash_key(self->options.seed, "masked tokens");
     tr_pool *pool = NULL;
     if (masked)
         FS_TRY(tr_mask_init(&self->mask, tokeniser, config->vocab, self->options.masking, key));

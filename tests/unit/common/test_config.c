@@ -107,6 +107,9 @@ static void spellings(void **unused)
         expect_good(&c, with(gpt2, keys));
         assert_true(c.activation == known[i].value);
     }
+    assert_string_equal(fs_activation_name(FS_ACT_GELU_ERF), "gelu");
+    assert_string_equal(fs_activation_name(FS_ACT_GELU_TANH), "gelu_new");
+    assert_string_equal(fs_activation_name(FS_ACT_RELU), "relu");
     expect_good(&c, with(gpt2, "\"n_inner\": null"));
     assert_int_equal(c.d_ff, 3072);
     expect_good(&c, with(gpt2, "\"n_inner\": 7"));
