@@ -5,6 +5,28 @@
 
 #include "nn_block.h"
 
+/** Indices of tensors, in the geometry's order; every weight is followed by its bias. */
+enum {
+    BERT_WORD_TABLE,
+    BERT_POSITION_TABLE,
+    BERT_SEGMENT_TABLE,
+    BERT_EMBEDDING_NORM,
+    BERT_LAYERS_FIRST = BERT_EMBEDDING_NORM + 2,
+    /* within a layer */
+    BERT_QUERY = 0,
+    BERT_KEY = 2,
+    BERT_VALUE = 4,
+    BERT_ATTENTION_OUT = 6,
+    BERT_ATTENTION_NORM = 8,
+    BERT_MLP_UP = 10,
+    BERT_MLP_DOWN = 12,
+    BERT_MLP_NORM = 14,
+    BERT_PER_LAYER = 16,
+    /* behind the layers */
+    BERT_POOLER = 0,
+    BERT_CLASSIFIER = 2
+};
+
 void bert_embed(const nn_view *self, const nn_batch *batch, float *state);
 /** One block on one group's rows of the state. `which`: NN_ROWS_ALL, or NN_ROWS_FIRST to compute
  * the first row of each sequence only. Errors: FS_ENOMEM. */

@@ -5,34 +5,17 @@
 #include "nn_gemm.h"
 #include "nn_kernels.h"
 
-/* Indices of tensors, in the geometry's order. */
-enum {
-    TOKEN_TABLE,
-    POSITION_TABLE,
-    LAYERS_FIRST,
-    /* within a layer; every weight is followed by its bias */
-    C_ATTN = 0,
-    ATTENTION_OUT = 2,
-    ATTENTION_NORM = 4,
-    MLP_UP = 6,
-    MLP_NORM = 10,
-    PER_LAYER = 12,
-    /* behind the layers */
-    FINAL_NORM = 0,
-    HEAD = 2
-};
-
 static uint32_t behind_layers(const nn_view *self, uint32_t tensor)
 {
-    return LAYERS_FIRST + self->model->geometry->config.layers * PER_LAYER + tensor;
+    return GPT2_LAYERS_FIRST + self->model->geometry->config.layers * GPT2_PER_LAYER + tensor;
 }
 
 void gpt2_embed(const nn_view *self, const nn_batch *batch, float *state)
 {
     const fs_config *config = &self->model->geometry->config;
     const size_t d = config->d_model;
-    const float *tokens = nn__weights(self, TOKEN_TABLE);
-    const float *positions = nn__weights(self, POSITION_TABLE);
+    const float *tokens = nn__weights(self, GPT2_TOKEN_TABLE);
+    const float *positions = nn__weights(self, GPT2_POSITION_TABLE);
     for (uint32_t s = 0; s < batch->n_seq; s++) {
         for (uint32_t row = batch->off[s]; row < batch->off[s + 1]; row++) {
             float *x = state + row * d;
@@ -68,7 +51,7 @@ fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group *group, float
 {
     const fs_config *config = &self->model->geometry->config;
     const size_t d = config->d_model;
-    const uint32_t base = LAYERS_FIRST + layer * PER_LAYER;
+    const uint32_t base = GPT2_LAYERS_FIRST + layer * GPT2_PER_LAYER;
     const nn_attention_shape shape = {.heads = config->heads,
                                       .d_head = config->d_model / config->heads,
                                       .causal = 1,
@@ -78,11 +61,11 @@ fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group *group, float
 
     size_t rows = group->rows;
     float *kept = x;
-    nn__norm(self, base + ATTENTION_NORM, parts.normed, x, rows);
+    nn__norm(self, base + GPT2_ATTENTION_NORM, parts.normed, x, rows);
     if (which == NN_ROWS_ALL) {
-        nn__linear(self, base + C_ATTN, parts.qkv, 3 * d, parts.normed, rows, 3 * d, d);
+        nn__linear(self, base + GPT2_C_ATTN, parts.qkv, 3 * d, parts.normed, rows, 3 * d, d);
     } else {
-        wanted_qkv(self, base + C_ATTN, &parts, group, which);
+        wanted_qkv(self, base + GPT2_C_ATTN, &parts, group, which);
         rows = group->n_seq;
         kept = parts.kept;
         nn__gather(kept, x, d, group, which);
@@ -93,11 +76,11 @@ fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group *group, float
     nn__attend(group, &shape, &parts);
 
     nn__look(group, FS_STAGE_ATTENTION_CONTEXT, parts.context, d, 0, rows);
-    nn__linear(self, base + ATTENTION_OUT, parts.product, d, parts.context, rows, d, d);
+    nn__linear(self, base + GPT2_ATTENTION_OUT, parts.product, d, parts.context, rows, d, d);
     nn__look(group, FS_STAGE_ATTENTION_OUT, parts.product, d, 0, rows);
     nn_add(kept, parts.product, kept, rows * d);
-    nn__norm(self, base + MLP_NORM, parts.normed, kept, rows);
-    nn__mlp(self, base + MLP_UP, parts.product, parts.normed, parts.hidden, rows, group);
+    nn__norm(self, base + GPT2_MLP_NORM, parts.normed, kept, rows);
+    nn__mlp(self, base + GPT2_MLP_UP, parts.product, parts.normed, parts.hidden, rows, group);
     nn_add(kept, parts.product, kept, rows * d);
     if (which != NN_ROWS_ALL) nn__scatter(x, d, kept, d, group, which);
     return FS_OK;
@@ -111,20 +94,20 @@ fs_status gpt2_classify(nn_view *self, const nn_group *group, const float *x, fl
     FS_TRY(nn__scratch(self, group->n_seq * d, &last));
     nn__gather(last, x, d, group, NN_ROWS_LAST);
     gpt2_final_norm(self, last, last, group->n_seq);
-    nn_gemm(logits, config->labels, last, d, nn__weights(self, behind_layers(self, HEAD)), NULL,
-            group->n_seq, config->labels, d);
+    nn_gemm(logits, config->labels, last, d, nn__weights(self, behind_layers(self, GPT2_HEAD)),
+            NULL, group->n_seq, config->labels, d);
     return FS_OK;
 }
 
 void gpt2_final_norm(const nn_view *self, float *out, const float *x, size_t rows)
 {
-    nn__norm(self, behind_layers(self, FINAL_NORM), out, x, rows);
+    nn__norm(self, behind_layers(self, GPT2_FINAL_NORM), out, x, rows);
 }
 
 void gpt2_lm_logits(const nn_view *self, const float *normed, size_t rows, float *logits)
 {
     const fs_config *config = &self->model->geometry->config;
-    const uint32_t head = config->tied ? TOKEN_TABLE : behind_layers(self, HEAD);
+    const uint32_t head = config->tied ? GPT2_TOKEN_TABLE : behind_layers(self, GPT2_HEAD);
     nn_gemm(logits, config->vocab, normed, config->d_model, nn__weights(self, head), NULL, rows,
             config->vocab, config->d_model);
 }

@@ -67,13 +67,13 @@ void nn__gemm(const nn_product *whole)
     }
 }
 
-void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, const float *bias,
-             size_t m, size_t n, size_t k)
+/* c (+)= a b, without a bias. */
+static nn_product product_of(float *c, size_t ldc, const float *a, size_t lda, const float *b,
+                             size_t m, size_t n, size_t k)
 {
-    nn_product whole = {.c = c,
+    return (nn_product){.c = c,
                         .a = a,
                         .b = b,
-                        .bias = bias,
                         .ldc = ldc,
                         .lda = lda,
                         .a_step = 1,
@@ -81,22 +81,20 @@ void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, c
                         .m = m,
                         .n = n,
                         .k = k};
+}
+
+void nn_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, const float *bias,
+             size_t m, size_t n, size_t k)
+{
+    nn_product whole = product_of(c, ldc, a, lda, b, m, n, k);
+    whole.bias = bias;
     nn__gemm(&whole);
 }
 
 void nn_gemm_onto(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t m,
                   size_t n, size_t k)
 {
-    nn_product whole = {.c = c,
-                        .a = a,
-                        .b = b,
-                        .ldc = ldc,
-                        .lda = lda,
-                        .a_step = 1,
-                        .panel_stride = k * NN_PANEL,
-                        .m = m,
-                        .n = n,
-                        .k = k,
-                        .onto = 1};
+    nn_product whole = product_of(c, ldc, a, lda, b, m, n, k);
+    whole.onto = 1;
     nn__gemm(&whole);
 }
