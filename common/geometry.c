@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "assert.h"
+#include "options.h"
 
 /* The order in which add_* are called below is the fault space's: never change it. */
 
@@ -226,6 +227,42 @@ fs_component_set fs_component_parse(const char *word)
         }
     }
     return set;
+}
+
+static const char *tensor_name(const void *geometry, size_t i)
+{
+    const fs_geometry *self = geometry;
+    return i < self->tensor_count ? self->tensors[i].name : NULL;
+}
+
+fs_status fs_geometry_find(const fs_geometry *self, const char *name, uint32_t *out)
+{
+    const char *prefix = self->config.kind == FS_MODEL_BERT ? "bert." : "transformer.";
+    const size_t size = strlen(prefix);
+    const char *plain = strncmp(name, prefix, size) == 0 ? name + size : name;
+    if (self->config.task == FS_TASK_LM && self->config.tied && strcmp(name, "lm_head.weight") == 0)
+        plain = "wte.weight";
+    for (size_t i = 0; i < self->tensor_count; i++) {
+        *out = (uint32_t)i;
+        if (strcmp(self->tensors[i].name, plain) == 0) return FS_OK;
+    }
+    const char *near = fs_options_nearest(plain, tensor_name, self);
+    if (near == NULL)
+        return fs_fail(FS_EFORMAT, "tensor '%.90s' is unknown; '%s' is the first of this model's",
+                       name, self->tensors[0].name);
+    return fs_fail(FS_EFORMAT, "tensor '%.90s' is unknown (did you mean '%s'?)", name, near);
+}
+
+uint32_t fs_geometry_slice(const fs_geometry *self, uint32_t tensor, uint64_t element)
+{
+    const uint64_t col = element % self->tensors[tensor].cols;
+    uint32_t i = 0;
+    while (self->slices[i].tensor != tensor || col < self->slices[i].col_first ||
+           col >= (uint64_t)self->slices[i].col_first + self->slices[i].cols) {
+        i++;
+        FS_ASSERT(i < self->slice_count);
+    }
+    return i;
 }
 
 fs_component_set fs_geometry_components(const fs_geometry *self)

@@ -94,6 +94,11 @@ const char *fs_group_name(fs_group group);
 fs_group fs_component_group(fs_component component);
 /** Finds a component, a group or "all" by its word. @return 0 if there is none. */
 fs_component_set fs_component_parse(const char *word);
+/** Finds a tensor by HuggingFace's name, with or without the model's prefix; a tied head is the
+ * embedding that it is tied to. Errors: FS_EFORMAT, with the nearest name. */
+FS_MUST_CHECK fs_status fs_geometry_find(const fs_geometry *self, const char *name, uint32_t *out);
+/** @return the slice that holds a value of a tensor. */
+uint32_t fs_geometry_slice(const fs_geometry *self, uint32_t tensor, uint64_t element);
 /** @return the components that this model has. */
 fs_component_set fs_geometry_components(const fs_geometry *self);
 

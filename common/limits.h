@@ -37,6 +37,10 @@ enum {
     FS_TUNE_STEPS_MAX = 1 << 20, /* steps of a fine-tuning trial */
     FS_TUNE_BATCH_MAX = 1 << 16, /* sequences in one of its batches */
 
+    FS_CSV_LINE_BYTES_MAX = 4096, /* a line of a fault list, a log of addresses or their map */
+    FS_LIST_BYTES_MAX = 1 << 29,  /* a fault list */
+    FS_LIST_FAULTS_MAX = 1 << 23, /* faults of a list, all trials together */
+
     FS_FAULTS_KEPT_MAX = 8,            /* faults written out in a trial's record */
     FS_TRIAL_RECORD_BYTES_MAX = 1024,  /* one encoded trial record */
     FS_SHARD_TRIALS_MAX = 65536,       /* trials in one lease */

@@ -104,6 +104,11 @@ static int compare(const void *a, const void *b)
     return (x->bit > y->bit) - (x->bit < y->bit);
 }
 
+void fs_check_list_sort(fs_check_list *self)
+{
+    if (self->count > 1) qsort(self->items, self->count, sizeof *self->items, compare);
+}
+
 fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const fs_protect *protect,
                         double rate, fs_fault_kind kind, uint64_t key, uint64_t trial)
 {
@@ -118,7 +123,7 @@ fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const f
             FS_TRY(draw_stripe(out, &s, c, space->slices[i], rate, kind, &rng));
         }
     }
-    if (out->count > 1) qsort(out->items, out->count, sizeof *out->items, compare);
+    fs_check_list_sort(out);
     return FS_OK;
 }
 

@@ -32,6 +32,8 @@ typedef struct fs_check_list {
 FS_MUST_CHECK fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space,
                                       const fs_protect *protect, double rate, fs_fault_kind kind,
                                       uint64_t key, uint64_t trial);
+/** Sorts by (tensor, element, codec, bit). */
+void fs_check_list_sort(fs_check_list *self);
 void fs_check_list_free(fs_check_list *self);
 /** @return redundant bits of the chosen slices. */
 uint64_t fs_check_sites(const fs_fault_space *space, const fs_protect *protect);

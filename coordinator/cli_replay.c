@@ -15,6 +15,7 @@ typedef struct replay_values {
     int json;
     int brute_force;
     uint32_t threads;
+    const char *faults;
 } replay_values;
 
 static const fs_option replay_option_table[] = {
@@ -24,6 +25,8 @@ static const fs_option replay_option_table[] = {
      "compute threads (default: one per core)", 1, FS_THREADS_MAX},
     {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(replay_values, brute_force),
      "run the whole forward pass for every input; must give the same", 0, 0},
+    {"faults", 0, "FILE", FS_OPTION_TEXT, offsetof(replay_values, faults),
+     "write all faults of the one TRIAL to FILE, a list that a campaign can take", 0, 0},
     {0},
 };
 
@@ -216,7 +219,7 @@ static fs_status print_documents(json_t *documents)
 static fs_status run(const void *data, const fs_arguments *arguments)
 {
     const replay_values *values = data;
-    const replay_options options = {values->threads, values->brute_force};
+    const replay_options options = {values->threads, values->brute_force, values->faults};
     fs_store *store = NULL;
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
@@ -224,6 +227,8 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     size_t count = arguments->count - 1;
     printer out = {0};
     char state_dir[FS_PATH_BYTES_MAX];
+    if (values->faults != NULL && count != 1)
+        return fs_fail(FS_EUSAGE, "--faults writes the faults of one TRIAL; %zu are given", count);
     FS_TRY(coord_state_dir(state_dir, arguments->items[0]));
     fs_status status = fs_store_open(&store, state_dir, FS_STORE_READ, NULL, NULL);
     if (status == FS_OK) status = replay_plan(store, &campaign, &plan);
@@ -255,6 +260,9 @@ const fs_command cli_replay = {
     .arguments_max = FS_ARGUMENTS_MAX,
     .options = replay_option_table,
     .values_bytes = sizeof(replay_values),
-    .details = "A TRIAL is SWEEP/CELL/INDEX, as in status, verify and the report.\n",
+    .details =
+        "A TRIAL is SWEEP/CELL/INDEX, as in status, verify and the report. --faults writes "
+        "what it hits, in\nwords and redundant bits, for `site: {list: FILE}` of a campaign; "
+        "faults of activations\nare written too, but cannot be read back.\n",
     .run = run,
 };

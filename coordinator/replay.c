@@ -90,7 +90,7 @@ static fs_status start_worker(const errand *work, const replay_options *options,
 {
     char program[FS_PATH_BYTES_MAX], threads[16];
     FS_TRY(fs_path_sibling(program, "flipsweep-worker"));
-    const char *argv[9] = {program, "--replay", work->ids, "--campaign", work->campaign};
+    const char *argv[11] = {program, "--replay", work->ids, "--campaign", work->campaign};
     size_t count = 5;
     /* The worker's own default is one for each core that it may use. */
     if (options->threads != 0) {
@@ -99,6 +99,10 @@ static fs_status start_worker(const errand *work, const replay_options *options,
         argv[count++] = threads;
     }
     if (options->brute_force) argv[count++] = "--brute-force";
+    if (options->faults != NULL) {
+        argv[count++] = "--faults";
+        argv[count++] = options->faults;
+    }
     int ends[2];
     if (pipe(ends) != 0) return fs_fail(FS_EIO, "pipe: %s", strerror(errno));
     posix_spawn_file_actions_t actions;

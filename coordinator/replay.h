@@ -17,8 +17,9 @@ typedef struct replay_id {
 } replay_id;
 
 typedef struct replay_options {
-    unsigned threads; /* 0: one per core that this process may use */
-    int brute_force;  /* run everything for every input */
+    unsigned threads;   /* 0: one per core that this process may use */
+    int brute_force;    /* run everything for every input */
+    const char *faults; /* file that the faults of the one trial are written to; NULL: none */
 } replay_options;
 
 /** One trial as it came out now, beside what is stored. */

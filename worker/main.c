@@ -26,6 +26,7 @@ typedef struct worker_values {
     const char *models;
     const char *replay;
     const char *campaign;
+    const char *faults;
     uint32_t threads;
     uint32_t golden_mb;
     uint32_t idle_exit_s;
@@ -63,6 +64,8 @@ static const fs_option worker_options[] = {
      "run the trials listed in FILE, one SWEEP/CELL/INDEX a line, and print them; no coordinator",
      0, 0},
     {"campaign", 0, "FILE", FS_OPTION_TEXT, AT(campaign), "the campaign of --replay", 0, 0},
+    {"faults", 0, "FILE", FS_OPTION_TEXT, AT(faults),
+     "write the faults of the trial of --replay to FILE", 0, 0},
     {"brute-force", 0, NULL, FS_OPTION_FLAG, AT(brute_force), NULL, 0, 0},
     {"simulate", 0, NULL, FS_OPTION_FLAG, AT(simulate), NULL, 0, 0},
     {"simulate-us", 0, "MICROSECONDS", FS_OPTION_U64, AT(simulate_us), NULL, 0, 3600e6},
@@ -89,6 +92,9 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     if ((values->replay == NULL) != (values->campaign == NULL)) {
         return fs_fail(FS_EUSAGE, "--replay and --campaign go together");
     }
+    if (values->faults != NULL && values->replay == NULL) {
+        return fs_fail(FS_EUSAGE, "--faults belongs to --replay");
+    }
     /* A trial runs on one thread, and threads are ours to count. */
     openblas_set_num_threads(1);
     const uint32_t golden_mb = values->golden_mb > 0 ? values->golden_mb : GOLDEN_MB;
@@ -99,7 +105,8 @@ static fs_status run(const void *data, const fs_arguments *arguments)
                                  .golden_bytes_max = (uint64_t)golden_mb << 20,
                                  .private_bytes_max = (uint64_t)PRIVATE_MB << 20};
     if (values->replay != NULL) {
-        return wk_replay(values->campaign, values->replay, &executor, stdout);
+        const wk_replay_request request = {values->campaign, values->replay, values->faults};
+        return wk_replay(&request, &executor, stdout);
     }
     if (values->parent_death > 0) FS_TRY(follow_parent(values->parent_death));
     char endpoint[FS_PATH_BYTES_MAX];

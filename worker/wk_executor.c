@@ -223,6 +223,11 @@ fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_inde
     return FS_OK;
 }
 
+const dataset *wk_executor_data(const wk_executor *self, uint32_t cell)
+{
+    return self->data[self->plan->variants[self->plan->cells[cell].variant].model];
+}
+
 uint32_t wk_executor_first_difference(const wk_executor *self, unsigned thread, uint32_t cell)
 {
     const image *found = self->slots[self->plan->cells[cell].variant].made;

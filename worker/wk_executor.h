@@ -49,6 +49,8 @@ FS_MUST_CHECK fs_status wk_executor_golden(wk_executor *self, uint32_t variant,
  * checksum afterwards disagrees (a defect of ours or of the machine); those of the loaders. */
 FS_MUST_CHECK fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell,
                                         uint64_t trial, fs_trial_record *out);
+/** @return the data set of a cell's model, until the executor ends. */
+const struct dataset *wk_executor_data(const wk_executor *self, uint32_t cell);
 /** @return the first boundary at which thread `thread`'s last trial of `cell` differed from golden:
  * 0 the embeddings, l the state before block l, layers + 1 the logits; UINT32_MAX: nowhere. */
 uint32_t wk_executor_first_difference(const wk_executor *self, unsigned thread, uint32_t cell);

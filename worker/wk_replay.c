@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "wk_fault_list.h"
 
 typedef struct replayed {
     uint32_t cell;
@@ -120,9 +121,20 @@ static fs_status print_one(const replay *self, const replayed *r, fs_buf *record
     return FS_OK;
 }
 
-fs_status wk_replay(const char *campaign_path, const char *ids_path, const wk_options *options,
-                    FILE *out)
+/* Writes the faults of the one trial that was run. */
+static fs_status write_faults(const replay *self, const char *path)
 {
+    const replayed *r = &self->trials[0];
+    if (self->count != 1)
+        return fs_fail(FS_EUSAGE, "the faults of one trial can be written, not of %zu",
+                       self->count);
+    return wk_fault_list_write(path, self->plan, wk_executor_data(self->executor, r->cell), r->cell,
+                               r->trial);
+}
+
+fs_status wk_replay(const wk_replay_request *request, const wk_options *options, FILE *out)
+{
+    const char *campaign_path = request->campaign;
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
     fs_buf record = {0};
@@ -134,9 +146,10 @@ fs_status wk_replay(const char *campaign_path, const char *ids_path, const wk_op
         status =
             fs_fail(FS_ENOENT, "%s: the campaign's weights or data are absent here", campaign_path);
     }
-    if (status == FS_OK) status = read_ids(&self, ids_path);
+    if (status == FS_OK) status = read_ids(&self, request->ids);
     if (status == FS_OK) status = wk_executor_new(&self.executor, plan, options);
     if (status == FS_OK) status = run_all(&self, options->threads);
+    if (status == FS_OK && request->faults != NULL) status = write_faults(&self, request->faults);
     for (size_t i = 0; i < self.count && status == FS_OK; i++) {
         status = print_one(&self, &self.trials[i], &record, out);
     }
