@@ -16,6 +16,7 @@
 #include "hash.h"
 #include "limits.h"
 #include "protect.h"
+#include "site.h"
 
 /** How text becomes windows of a language model. */
 typedef enum fs_recipe {
@@ -49,13 +50,6 @@ typedef struct fs_stop {
     uint64_t at_most;
 } fs_stop;
 
-enum { /* `by`: one cell for each value that the selection contains */
-       FS_BY_LAYER = 1,
-       FS_BY_COMPONENT = 2,
-       FS_BY_GROUP = 4,
-       FS_BY_STAGE = 8
-};
-
 /** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). */
 typedef struct fs_bits_choice {
     fs_bits bits;
@@ -64,10 +58,10 @@ typedef struct fs_bits_choice {
 
 typedef struct fs_sweep {
     char name[FS_NAME_BYTES_MAX];
-    fs_component_set components; /* 0: activations */
-    fs_stage_set stages;         /* 0: parameters */
-    int transient;               /* activations: one inference of a trial, not all of them */
-    int layers[FS_LAYERS_MAX];   /* restricts the selection; none: all */
+    const fs_site_class *site;
+    fs_site_set set;           /* of the class's words */
+    int transient;             /* a fault lasts once, see FS_LASTS_ONCE; 0: the whole evaluation */
+    int layers[FS_LAYERS_MAX]; /* restricts the selection; none: all */
     size_t layer_count;
     unsigned by;
     fs_amount_kind amount_kind;

@@ -9,6 +9,12 @@
 
 /** An fs_yaml_read of one sweep; target: fs_sweep, zeroed. */
 FS_MUST_CHECK fs_status fs__sweep_read(const fs_yaml_at *at, void *target);
+/** The same of its `site`. */
+FS_MUST_CHECK fs_status fs__site_read(const fs_yaml_at *at, void *target);
+/** A sweep without a site is of all parameters. */
+void fs__site_default(fs_sweep *sweep);
+/** Appends "none" or "[layer, component]". */
+FS_MUST_CHECK fs_status fs__by_write(unsigned by, fs_buf *out);
 /** An fs_yaml_read that accepts "fp32" alone; no target. */
 FS_MUST_CHECK fs_status fs__dtype_read(const fs_yaml_at *at, void *target);
 

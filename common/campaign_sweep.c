@@ -11,7 +11,6 @@ enum { PERSISTENCE_PERMANENT = 1, PERSISTENCE_TRANSIENT };
 
 static const char *const amount_words[] = {"count", "rate", "ber", NULL};
 static const char *const kind_words[] = {"flip", "stuck0", "stuck1", NULL};
-static const char *const by_words[] = {"layer", "component", "group", "stage", NULL};
 
 const char *fs_amount_name(fs_amount_kind kind)
 {
@@ -52,122 +51,6 @@ static fs_status read_persistence(const fs_yaml_at *at, void *target)
     size_t choice;
     FS_TRY(fs_yaml_choice(at, words, &choice));
     sweep->transient = choice == 1 ? PERSISTENCE_TRANSIENT : PERSISTENCE_PERMANENT;
-    return FS_OK;
-}
-
-/* --- site ------------------------------------------------------------------------------------- */
-
-static fs_status read_component(const fs_yaml_at *at, void *target)
-{
-    static const char *const words[] = {"all",
-#define X(name, text) text,
-                                        FS_GROUP_MAP(X)
-#undef X
-#define X(name, text, group) text,
-                                            FS_COMPONENT_MAP(X)
-#undef X
-                                                NULL};
-    size_t choice;
-    FS_TRY(fs_yaml_choice(at, words, &choice));
-    ((fs_sweep *)target)->components |= fs_component_parse(words[choice]);
-    return FS_OK;
-}
-
-static fs_status read_parameters(const fs_yaml_at *at, void *target)
-{
-    return fs_yaml_each(at, FS_COMPONENT_COUNT + FS_GROUP_COUNT + 1, read_component, target);
-}
-
-static fs_status read_stage(const fs_yaml_at *at, void *target)
-{
-    static const char *const words[] = {"all", "boundaries",
-#define X(name, text) text,
-                                        FS_STAGE_MAP(X)
-#undef X
-                                            NULL};
-    size_t choice;
-    FS_TRY(fs_yaml_choice(at, words, &choice));
-    ((fs_sweep *)target)->stages |= fs_stage_parse(words[choice]);
-    return FS_OK;
-}
-
-static fs_status read_activations(const fs_yaml_at *at, void *target)
-{
-    return fs_yaml_each(at, FS_STAGE_COUNT + 2, read_stage, target);
-}
-
-/** Inserts in ascending order: a selection has none of its own. */
-static fs_status read_layer(const fs_yaml_at *at, void *target)
-{
-    fs_sweep *sweep = target;
-    uint64_t value;
-    FS_TRY(fs_yaml_u64(at, 0, FS_LAYERS_MAX - 1, &value));
-    size_t i = 0;
-    while (i < sweep->layer_count && sweep->layers[i] < (int)value) i++;
-    if (i < sweep->layer_count && sweep->layers[i] == (int)value)
-        return fs_yaml_fail(at, FS_ECONFIG, "layer %d is given twice", (int)value);
-    memmove(&sweep->layers[i + 1], &sweep->layers[i],
-            (sweep->layer_count - i) * sizeof sweep->layers[0]);
-    sweep->layers[i] = (int)value;
-    sweep->layer_count++;
-    return FS_OK;
-}
-
-static fs_status read_layers(const fs_yaml_at *at, void *target)
-{
-    if (fs_yaml_is_word(at, "all")) return FS_OK;
-    return fs_yaml_each(at, FS_LAYERS_MAX, read_layer, target);
-}
-
-static fs_status read_by_word(const fs_yaml_at *at, void *target)
-{
-    static const unsigned flags[] = {FS_BY_LAYER, FS_BY_COMPONENT, FS_BY_GROUP, FS_BY_STAGE};
-    fs_sweep *sweep = target;
-    size_t choice;
-    FS_TRY(fs_yaml_choice(at, by_words, &choice));
-    if (sweep->by & flags[choice])
-        return fs_yaml_fail(at, FS_ECONFIG, "'%s' is given twice", by_words[choice]);
-    sweep->by |= flags[choice];
-    return FS_OK;
-}
-
-static fs_status read_by(const fs_yaml_at *at, void *target)
-{
-    fs_sweep *sweep = target;
-    if (fs_yaml_is_word(at, "none")) return FS_OK;
-    FS_TRY(fs_yaml_each(at, 4, read_by_word, target));
-    if ((sweep->by & FS_BY_COMPONENT) && (sweep->by & FS_BY_GROUP))
-        return fs_yaml_fail(
-            at, FS_ECONFIG,
-            "'component' and 'group' exclude each other: a component has one group");
-    return FS_OK;
-}
-
-static fs_status read_site(const fs_yaml_at *at, void *target)
-{
-    static const fs_yaml_field fields[] = {
-        {"parameters", read_parameters, NULL, 0},
-        {"layers", read_layers, NULL, 0},
-        {"by", read_by, NULL, 0},
-        {"activations", read_activations, NULL, 0},
-        {"gradients", NULL, FS_LATER, 0},
-        {"optimizer", NULL, FS_LATER, 0},
-        {"metadata", NULL, FS_LATER, 0},
-        {NULL, NULL, NULL, 0},
-    };
-    const fs_sweep *sweep = target;
-    FS_TRY(fs_yaml_map(at, fields, NULL, target));
-    if (sweep->stages != 0 && sweep->components != 0)
-        return fs_yaml_fail(at, FS_ECONFIG,
-                            "'parameters' and 'activations' exclude each other: give each a sweep");
-    if (sweep->stages != 0 && (sweep->by & (FS_BY_COMPONENT | FS_BY_GROUP)))
-        return fs_yaml_fail(at, FS_ECONFIG,
-                            "activations are divided by 'layer' and 'stage'; 'component' and "
-                            "'group' are words of parameters");
-    if (sweep->stages == 0 && (sweep->by & FS_BY_STAGE))
-        return fs_yaml_fail(at, FS_ECONFIG,
-                            "parameters are divided by 'layer', 'component' and 'group'; 'stage' "
-                            "is a word of activations");
     return FS_OK;
 }
 
@@ -410,11 +293,26 @@ static fs_status read_sweep_name(const fs_yaml_at *at, void *target)
     return fs_yaml_name(at, ((fs_sweep *)target)->name);
 }
 
+static fs_status settle_persistence(const fs_yaml_at *at, fs_sweep *sweep)
+{
+    const fs_site_class *site = sweep->site;
+    unsigned lasts = sweep->transient == PERSISTENCE_PERMANENT   ? FS_LASTS_EVALUATION
+                     : sweep->transient == PERSISTENCE_TRANSIENT ? FS_LASTS_ONCE
+                                                                 : site->lasts_plain;
+    if (!(site->lasts & lasts))
+        return fs_yaml_fail(at, FS_ECONFIG, "'persistence: %s' is not of %s: their faults %s",
+                            lasts == FS_LASTS_ONCE ? "transient" : "permanent", site->name,
+                            lasts == FS_LASTS_ONCE ? "stay for the whole evaluation"
+                                                   : "last for one inference");
+    sweep->transient = lasts == FS_LASTS_ONCE;
+    return FS_OK;
+}
+
 fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
 {
     static const fs_yaml_field fields[] = {
         {"name", read_sweep_name, NULL, 1},
-        {"site", read_site, NULL, 0},
+        {"site", fs__site_read, NULL, 0},
         {"amount", read_amount, NULL, 1},
         {"kind", read_kinds, NULL, 0},
         {"bits", read_bits, NULL, 0},
@@ -436,13 +334,8 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
     if (sweep->trials == 0 && sweep->stop.at_most == 0)
         return fs_yaml_fail(at, FS_ECONFIG, "one of 'trials' and 'stop' is wanted");
     if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
-    if (sweep->stages == 0 && sweep->transient == PERSISTENCE_TRANSIENT)
-        return fs_yaml_fail(at, FS_ECONFIG,
-                            "'persistence: transient' is of activations; a parameter's fault stays "
-                            "for the whole evaluation");
-    /* An activation lives for one inference, and so does its fault unless told otherwise. */
-    sweep->transient = sweep->stages != 0 && sweep->transient != PERSISTENCE_PERMANENT;
-    if (sweep->stages == 0 && sweep->components == 0) sweep->components = fs_component_parse("all");
+    fs__site_default(sweep);
+    FS_TRY(settle_persistence(at, sweep));
     if (sweep->kind_count == 0) sweep->kinds[sweep->kind_count++] = FS_FAULT_FLIP;
     if (sweep->bits_count == 0)
         sweep->bits[sweep->bits_count++] = (fs_bits_choice){.bits = FS_BITS_ALL, .name = "all"};

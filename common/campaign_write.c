@@ -73,54 +73,16 @@ static fs_status write_arm(const fs_arm *arm, fs_buf *out)
     return fs_buf_printf(out, "    metadata: %s\n", arm->metadata ? "true" : "false");
 }
 
-/** "all", or groups that are selected as a whole and then single components. */
-static fs_status write_components(fs_component_set set, fs_buf *out)
-{
-    if (set == fs_component_parse("all")) return fs_buf_puts(out, "all");
-    const char *separator = "[";
-    for (int g = 0; g < FS_GROUP_COUNT; g++) {
-        const char *name = fs_group_name((fs_group)g);
-        fs_component_set group = fs_component_parse(name);
-        if ((set & group) != group) continue;
-        FS_TRY(fs_buf_printf(out, "%s%s", separator, name));
-        set &= ~group;
-        separator = ", ";
-    }
-    for (int c = 0; c < FS_COMPONENT_COUNT; c++) {
-        if (!(set >> c & 1)) continue;
-        FS_TRY(fs_buf_printf(out, "%s%s", separator, fs_component_name((fs_component)c)));
-        separator = ", ";
-    }
-    return fs_buf_puts(out, "]");
-}
-
-/** "all", or the stages one by one. */
-static fs_status write_stages(fs_stage_set set, fs_buf *out)
-{
-    if (set == fs_stage_parse("all")) return fs_buf_puts(out, "all");
-    const char *separator = "[";
-    for (int s = 0; s < FS_STAGE_COUNT; s++) {
-        if (!(set >> s & 1)) continue;
-        FS_TRY(fs_buf_printf(out, "%s%s", separator, fs_stage_name((fs_stage)s)));
-        separator = ", ";
-    }
-    return fs_buf_puts(out, "]");
-}
-
 static fs_status write_site(const fs_sweep *sweep, fs_buf *out)
 {
-    static const char *const by_words[] = {
-        "none",    "[layer]",        "[component]",   "[layer, component]",
-        "[group]", "[layer, group]", [8] = "[stage]", [9] = "[layer, stage]"};
-    FS_TRY(
-        fs_buf_printf(out, "    site: {%s: ", sweep->stages != 0 ? "activations" : "parameters"));
-    FS_TRY(sweep->stages != 0 ? write_stages(sweep->stages, out)
-                              : write_components(sweep->components, out));
+    FS_TRY(fs_buf_printf(out, "    site: {%s: ", sweep->site->name));
+    FS_TRY(fs_site_write(sweep->site, sweep->set, out));
     FS_TRY(fs_buf_puts(out, sweep->layer_count == 0 ? ", layers: all" : ", layers: ["));
     for (size_t i = 0; i < sweep->layer_count; i++)
         FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? "" : ", ", sweep->layers[i]));
-    return fs_buf_printf(out, "%s, by: %s}\n", sweep->layer_count == 0 ? "" : "]",
-                         by_words[sweep->by]);
+    FS_TRY(fs_buf_puts(out, sweep->layer_count == 0 ? ", by: " : "], by: "));
+    FS_TRY(fs__by_write(sweep->by, out));
+    return fs_buf_puts(out, "}\n");
 }
 
 fs_status fs_guard_write(const fs_guard *guard, fs_buf *out)
@@ -186,7 +148,7 @@ static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
     char half_width[FS_NUMBER_BYTES], confidence[FS_NUMBER_BYTES];
     FS_TRY(fs_buf_printf(out, "  - name: %s\n", sweep->name));
     FS_TRY(write_site(sweep, out));
-    if (sweep->stages != 0)
+    if ((sweep->site->lasts & FS_LASTS_ONCE) != 0)
         FS_TRY(fs_buf_printf(out, "    persistence: %s\n",
                              sweep->transient ? "transient" : "permanent"));
     FS_TRY(write_axes(sweep, out));

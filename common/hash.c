@@ -28,12 +28,22 @@ void fs_hasher_update(fs_hasher *self, const void *data, size_t size)
     if (size > 0) crypto_generichash_update(state_of(self), data, size);
 }
 
+void fs_hasher_number(fs_hasher *self, uint64_t value)
+{
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(value >> (8 * i));
+    fs_hasher_update(self, bytes, sizeof bytes);
+}
+
 void fs_hasher_field(fs_hasher *self, const void *data, size_t size)
 {
-    uint8_t length[8];
-    for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)size >> (8 * i));
-    fs_hasher_update(self, length, sizeof length);
+    fs_hasher_number(self, size);
     fs_hasher_update(self, data, size);
+}
+
+void fs_hasher_text(fs_hasher *self, const char *text)
+{
+    fs_hasher_field(self, text, strlen(text));
 }
 
 void fs_hasher_final(fs_hasher *self, fs_hash *out)

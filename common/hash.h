@@ -23,6 +23,10 @@ void fs_hasher_init(fs_hasher *self);
 void fs_hasher_update(fs_hasher *self, const void *data, size_t size);
 /** Adds the length and then the bytes, so that ("ab","c") and ("a","bc") differ. */
 void fs_hasher_field(fs_hasher *self, const void *data, size_t size);
+/** Text as a field. */
+void fs_hasher_text(fs_hasher *self, const char *text);
+/** Adds 8 bytes, little-endian. */
+void fs_hasher_number(fs_hasher *self, uint64_t value);
 void fs_hasher_final(fs_hasher *self, fs_hash *out);
 
 /** BLAKE2b-256 of one run of bytes. */

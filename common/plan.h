@@ -26,9 +26,9 @@ typedef struct fs_cell {
     uint32_t pair;               /* cells with the same number differ in the arm only */
     int layer;                   /* of a `by: layer` cell; -1: none or not by layer */
     int by_layer;                /* nonzero: `layer` is meant */
-    fs_component_set components; /* 0: activations */
-    fs_stage_set stages;         /* 0: parameters */
-    int transient;               /* activations: one inference of a trial is hit */
+    const fs_site_class *site;
+    fs_site_set set; /* of the class's words */
+    int transient;   /* a fault lasts once, see FS_LASTS_ONCE */
     fs_amount amount;
     fs_fault_kind kind;
     const fs_bits_choice *bits; /* into the campaign */

@@ -4,8 +4,6 @@
 
 #include "plan.h"
 
-/** Adds 8 bytes, little-endian. */
-void fs__hash_number(fs_hasher *hasher, uint64_t value);
 /** The hash of a shape: names and sizes of the tensors, the slices of the components. Two models
  * with one hash have the same fault spaces. */
 void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry);
@@ -15,6 +13,22 @@ void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry);
 FS_MUST_CHECK fs_status fs__plan_models(fs_plan *self, const fs_plan_known *known);
 /** Fills variants, spaces, cells and trials. */
 FS_MUST_CHECK fs_status fs__plan_cells(fs_plan *self);
+/** One place on the axes of layers and of parts of a selection. */
+typedef struct fs_plan_site {
+    int layer; /* -1: none, or not by layer */
+    fs_site_set set;
+    const char *part; /* its word in a cell's id; NULL: not divided by parts */
+} fs_plan_site;
+
+/** Lists the places of a sweep, in the order of cells: by layer, then by the first word.
+ * Errors: FS_ECONFIG for a layer that the model lacks, or if nothing is left; FS_ENOMEM. */
+FS_MUST_CHECK fs_status fs__plan_sites(const fs_plan *plan, const fs_sweep *sweep,
+                                       fs_plan_site **out, size_t *count);
+/** Makes the fault space of a place. Errors: as fs_site_class.space, naming the sweep. */
+FS_MUST_CHECK fs_status fs__plan_space(const fs_plan *plan, const fs_sweep *sweep,
+                                       const fs_plan_site *site, fs_bits bits,
+                                       fs_fault_space **out);
+
 /** @return sites of a cell, variant and space filled in, that no fault can matter at. */
 uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell);
 /** Fills identity and fingerprint. */

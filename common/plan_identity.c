@@ -59,14 +59,10 @@ static fs_status put_arms(const fs_plan *plan, fs_buf *out)
 
 static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
 {
-    const char *class = sweep->stages != 0 ? "activations" : "parameters";
-    FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, class));
-    for (int c = 0; c < FS_COMPONENT_COUNT; c++)
-        if (sweep->components >> c & 1)
-            FS_TRY(fs_buf_printf(out, " %s", fs_component_name((fs_component)c)));
-    for (int s = 0; s < FS_STAGE_COUNT; s++)
-        if (sweep->stages >> s & 1) FS_TRY(fs_buf_printf(out, " %s", fs_stage_name((fs_stage)s)));
-    if (sweep->stages != 0)
+    FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, sweep->site->name));
+    for (unsigned i = 0; sweep->site->word(i) != NULL; i++)
+        if (sweep->set >> i & 1) FS_TRY(fs_buf_printf(out, " %s", sweep->site->word(i)));
+    if ((sweep->site->lasts & FS_LASTS_ONCE) != 0)
         FS_TRY(fs_buf_printf(out, "\nsweep.%s.persistence: %s", sweep->name,
                              sweep->transient ? "transient" : "permanent"));
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.layers:%s", sweep->name,

@@ -5,34 +5,27 @@
 
 #include "plan_build.h"
 
-void fs__hash_number(fs_hasher *hasher, uint64_t value)
-{
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(value >> (8 * i));
-    fs_hasher_update(hasher, bytes, sizeof bytes);
-}
-
 void fs__geometry_hash(fs_hash *out, const fs_geometry *geometry)
 {
     fs_hasher hasher;
     fs_hasher_init(&hasher);
-    fs__hash_number(&hasher, geometry->tensor_count);
+    fs_hasher_number(&hasher, geometry->tensor_count);
     for (size_t i = 0; i < geometry->tensor_count; i++) {
         const fs_tensor *t = &geometry->tensors[i];
         fs_hasher_field(&hasher, t->name, strlen(t->name));
-        fs__hash_number(&hasher, (uint64_t)t->rank);
-        fs__hash_number(&hasher, t->rows);
-        fs__hash_number(&hasher, t->cols);
+        fs_hasher_number(&hasher, (uint64_t)t->rank);
+        fs_hasher_number(&hasher, t->rows);
+        fs_hasher_number(&hasher, t->cols);
     }
-    fs__hash_number(&hasher, geometry->slice_count);
+    fs_hasher_number(&hasher, geometry->slice_count);
     for (size_t i = 0; i < geometry->slice_count; i++) {
         const fs_slice *s = &geometry->slices[i];
         const char *component = fs_component_name(s->component);
         fs_hasher_field(&hasher, component, strlen(component));
-        fs__hash_number(&hasher, (uint64_t)(int64_t)s->layer);
-        fs__hash_number(&hasher, s->tensor);
-        fs__hash_number(&hasher, s->col_first);
-        fs__hash_number(&hasher, s->cols);
+        fs_hasher_number(&hasher, (uint64_t)(int64_t)s->layer);
+        fs_hasher_number(&hasher, s->tensor);
+        fs_hasher_number(&hasher, s->col_first);
+        fs_hasher_number(&hasher, s->cols);
     }
     fs_hasher_final(&hasher, out);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cell_site.h"
 #include "cli_print.h"
 #include "hash.h"
 #include "history.h"
@@ -45,23 +46,12 @@ static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell
 {
     const fs_campaign *c = plan->campaign;
     fs_buf guard = {0};
-    json_t *components = json_array();
     set(b, out, "id", json_string(cell->id));
     set(b, out, "sweep", json_string(c->sweeps[cell->sweep].name));
     set(b, out, "arm", json_string(c->arms[cell->arm].name));
     set_count(b, out, "pair", cell->pair);
     set(b, out, "layer", cell->by_layer ? json_integer(cell->layer) : json_null());
-    for (int i = 0; i < FS_COMPONENT_COUNT; i++)
-        if ((cell->components >> i & 1) &&
-            json_array_append_new(components, json_string(fs_component_name((fs_component)i))) != 0)
-            b->failed = 1;
-    set(b, out, "components", components);
-    json_t *stages = json_array();
-    for (int i = 0; i < FS_STAGE_COUNT; i++)
-        if ((cell->stages >> i & 1) &&
-            json_array_append_new(stages, json_string(fs_stage_name((fs_stage)i))) != 0)
-            b->failed = 1;
-    set(b, out, "stages", stages);
+    if (cell_site_json(out, cell) != 0) b->failed = 1;
     set(b, out, "amount", json_string(fs_amount_name(cell->amount.kind)));
     set_real(b, out, "value", cell->amount.value);
     set(b, out, "kind", json_string(fs_fault_kind_name(cell->kind)));

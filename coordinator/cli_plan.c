@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cell_site.h"
 #include "cli.h"
 #include "cli_print.h"
 #include "log.h"
@@ -43,7 +44,7 @@ static fs_status record_bytes(const fs_cell *cell, double *out)
     fs_trial_record record = {0};
     fs_buf bytes = {0};
     double faults = ceil(fs_cell_faults(cell));
-    record.activations = cell->stages != 0;
+    record.activations = cell->site->when == FS_SITE_COMPUTED;
     record.faults = (uint64_t)faults;
     record.kept = faults < FS_FAULTS_KEPT_MAX ? (uint32_t)faults : FS_FAULTS_KEPT_MAX;
     fs_status status = fs_trial_encode(&record, &bytes);
@@ -65,29 +66,12 @@ static fs_status disk_bytes(const fs_plan *plan, double *out)
     return FS_OK;
 }
 
-static json_t *components_json(fs_component_set set)
-{
-    json_t *list = json_array();
-    for (int c = 0; c < FS_COMPONENT_COUNT; c++)
-        if (set >> c & 1)
-            json_array_append_new(list, json_string(fs_component_name((fs_component)c)));
-    return list;
-}
-
-static json_t *stages_json(fs_stage_set set)
-{
-    json_t *list = json_array();
-    for (int s = 0; s < FS_STAGE_COUNT; s++)
-        if (set >> s & 1) json_array_append_new(list, json_string(fs_stage_name((fs_stage)s)));
-    return list;
-}
-
 /** What is allowed and easily misread: protections are of weights and pass activations by. */
 static fs_status notes(const fs_plan *plan, json_t *out)
 {
     const fs_campaign *c = plan->campaign;
     for (size_t s = 0; s < c->sweep_count; s++) {
-        for (size_t a = 0; c->sweeps[s].stages != 0 && a < c->arm_count; a++) {
+        for (size_t a = 0; c->sweeps[s].site->when == FS_SITE_COMPUTED && a < c->arm_count; a++) {
             if (c->arms[a].protect_count == 0) continue;
             json_t *text = json_sprintf("sweep %s hits activations: the protection of arm %s acts "
                                         "on weights and does not see them",
@@ -117,8 +101,7 @@ static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
     fs_buf_free(&guard);
     if (out == NULL) return NULL;
     json_object_set_new(out, "layer", cell->layer < 0 ? json_null() : json_integer(cell->layer));
-    json_object_set_new(out, "components", components_json(cell->components));
-    json_object_set_new(out, "stages", stages_json(cell->stages));
+    cell_site_json(out, cell);
     json_object_set_new(out, "provably_masked_sites", json_integer((json_int_t)cell->masked_sites));
     json_object_set_new(out, "provably_masked", json_boolean(fs_cell_masked(cell)));
     return out;

@@ -15,8 +15,7 @@ typedef struct entry {
     double amount;
     uint32_t bits;
     int layer;
-    uint32_t components;
-    uint32_t stages;
+    uint32_t set;
     uint32_t arm;
     uint32_t cell;
 } entry;
@@ -35,8 +34,7 @@ static int compare_point(const entry *x, const entry *y)
     COMPARE(x->amount, y->amount);
     COMPARE(x->bits, y->bits);
     COMPARE(x->layer, y->layer);
-    COMPARE(x->components, y->components);
-    COMPARE(x->stages, y->stages);
+    COMPARE(x->set, y->set);
     return 0;
 }
 
@@ -89,8 +87,7 @@ static entry entry_of(const summary *s, uint32_t index, int by_bits, int by_plac
         .amount = cell->amount.value,
         .bits = by_bits ? cell->bits->bits : 0,
         .layer = by_place ? cell->layer : -1,
-        .components = by_place ? cell->components : 0,
-        .stages = by_place ? cell->stages : 0,
+        .set = by_place ? cell->set : 0,
         .arm = cell->arm,
         .cell = index,
     };

@@ -54,12 +54,13 @@ static fs_status write_set(fs_buf *out, const fs_geometry *geometry, fs_componen
     return FS_OK;
 }
 
-static fs_status write_stages(fs_buf *out, fs_stage_set set)
+/* Words of a class that is no part of the parameters. */
+static fs_status write_words(fs_buf *out, const fs_site_class *site, fs_site_set set)
 {
     const size_t start = out->size;
-    if (set == fs_stage_parse("all")) return fs_buf_puts(out, "all activations");
-    for (int s = 0; s < FS_STAGE_COUNT; s++) {
-        if (set >> s & 1) FS_TRY(put(out, start, fs_stage_name((fs_stage)s)));
+    if (set == site->parse("all")) return fs_buf_printf(out, "all %s", site->name);
+    for (unsigned i = 0; site->word(i) != NULL; i++) {
+        if (set >> i & 1) FS_TRY(put(out, start, site->word(i)));
     }
     return FS_OK;
 }
@@ -68,7 +69,7 @@ fs_status report_place_cell(fs_buf *out, const fs_cell *cell)
 {
     const fs_fault_space *space = cell->space;
     fs_component_set set = 0;
-    if (cell->stages != 0) return write_stages(out, cell->stages);
+    if (cell->site->when != FS_SITE_STORED) return write_words(out, cell->site, cell->set);
     for (size_t i = 0; i < space->slice_count; i++) {
         set |= (fs_component_set)1 << space->geometry->slices[space->slices[i]].component;
     }
@@ -79,10 +80,10 @@ fs_status report_place_sweep(fs_buf *out, const fs_plan *plan, uint32_t sweep)
 {
     const fs_sweep *s = &plan->campaign->sweeps[sweep];
     const fs_geometry *geometry = plan->models[0].geometry;
-    if (s->stages != 0)
-        FS_TRY(write_stages(out, s->stages));
+    if (s->site->when != FS_SITE_STORED)
+        FS_TRY(write_words(out, s->site, s->set));
     else
-        FS_TRY(write_set(out, geometry, s->components & fs_geometry_components(geometry)));
+        FS_TRY(write_set(out, geometry, s->set & fs_geometry_components(geometry)));
     for (size_t i = 0; i < s->layer_count; i++) {
         FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? " of layers " : ", ", s->layers[i]));
     }

@@ -24,7 +24,7 @@ void wk_activations_free(wk_activations *self)
 void wk_activations_begin(wk_activations *self, const fs_cell *cell, uint64_t trial,
                           fs_trial_record *record)
 {
-    self->cell = cell->stages != 0 ? cell : NULL;
+    self->cell = cell->site->when == FS_SITE_COMPUTED ? cell : NULL;
     self->trial = trial;
     self->record = record;
     self->list.count = 0;

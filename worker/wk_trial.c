@@ -389,7 +389,7 @@ static fs_status inject(wk_trial *self, const fs_cell *cell, const fs_protection
 {
     self->faults.count = self->injection.count = 0;
     self->injection.left = 0;
-    if (cell->stages != 0) return FS_OK;
+    if (cell->site->when != FS_SITE_STORED) return FS_OK;
     FS_TRY(fs_cell_draw(&self->faults, cell, trial));
     FS_TRY(fs_cell_draw_checks(&self->checks, cell, &protection->protect, trial));
     const wk_hits hits = {protection, &self->faults, &self->checks, brute_force};

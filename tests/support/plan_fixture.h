@@ -55,6 +55,7 @@ static inline plan_fixture *fixture_new(size_t cells, uint64_t trials, uint64_t 
     fs_status status = fs_geometry_new(&f->model.geometry, &config);
     FS_ASSERT(status == FS_OK);
     f->model.has_weights = 1;
+    f->sweep.site = &fs__site_parameters;
     f->plan.campaign = &f->campaign;
     f->plan.models = &f->model;
     f->plan.model_count = 1;
@@ -69,6 +70,7 @@ static inline plan_fixture *fixture_new(size_t cells, uint64_t trials, uint64_t 
         cell->arm = cell->variant = (uint32_t)(i % 2);
         cell->pair = (uint32_t)(i / 2);
         cell->layer = -1;
+        cell->site = &fs__site_parameters;
         cell->trials = trials;
         f->plan.trials += trials;
     }

@@ -23,7 +23,8 @@ static inline void report_fixture__cell(report_fixture *self, size_t i)
     size_t point = i / 2;
     cell->bits = &self->base->sweep.bits[point % 2];
     cell->space = self->spaces[point % 2];
-    cell->components = self->base->sweep.components;
+    cell->site = self->base->sweep.site;
+    cell->set = self->base->sweep.set;
     cell->amount = (fs_amount){FS_AMOUNT_COUNT, point / 2 == 0 ? 1 : 10};
     cell->draw_key = point;
 }
@@ -31,7 +32,8 @@ static inline void report_fixture__cell(report_fixture *self, size_t i)
 static inline void report_fixture__sweep(report_fixture *self)
 {
     fs_sweep *sweep = &self->base->sweep;
-    sweep->components = fs_geometry_components(self->base->model.geometry);
+    sweep->site = &fs__site_parameters;
+    sweep->set = fs_geometry_components(self->base->model.geometry);
     sweep->amount_kind = FS_AMOUNT_COUNT;
     sweep->amounts[0] = 1;
     sweep->amounts[1] = 10;
@@ -44,7 +46,7 @@ static inline void report_fixture__sweep(report_fixture *self)
     sweep->guard_count = 1;
     for (int i = 0; i < 2; i++) {
         fs_status status = fs_fault_space_new(&self->spaces[i], self->base->model.geometry,
-                                              sweep->components, NULL, 0, sweep->bits[i].bits);
+                                              sweep->set, NULL, 0, sweep->bits[i].bits);
         FS_ASSERT(status == FS_OK);
     }
 }

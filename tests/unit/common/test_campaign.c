@@ -68,7 +68,7 @@ static void the_example_of_the_manual(void **state)
     assert_int_equal(rates->guards[2].kind, FS_GUARD_THRESHOLD);
     assert_true(rates->guards[2].threshold == 10.0f);
     assert_int_equal(where->by, FS_BY_LAYER | FS_BY_COMPONENT);
-    assert_int_equal(where->components, fs_component_parse("all") & ~fs_component_parse("head"));
+    assert_int_equal(where->set, fs_component_parse("all") & ~fs_component_parse("head"));
     assert_int_equal(where->trials, 2000);
     assert_int_equal(where->bits_count, 5);
     assert_int_equal(where->bits[3].bits, 0x40000000);
@@ -95,7 +95,7 @@ static void defaults(void **state)
     assert_string_equal(c->arms[0].name, "unprotected");
     assert_int_equal(c->arms[0].protect_count, 0);
     const fs_sweep *s = &c->sweeps[0];
-    assert_int_equal(s->components, fs_component_parse("all"));
+    assert_int_equal(s->set, fs_component_parse("all"));
     assert_int_equal(s->kind_count, 1);
     assert_int_equal(s->kinds[0], FS_FAULT_FLIP);
     assert_int_equal(s->bits[0].bits, 0xffffffff);
@@ -163,7 +163,7 @@ static const bad cases[] = {
     {9, "    site: {parameters: []}", 9, "sweep[0].site.parameters", "empty"},
     {9, "    site: {activations: block.outs}", 9, "sweep[0].site.activations",
      "did you mean 'block.out'"},
-    {9, "    site: {activations: all, by: group}", 9, "sweep[0].site", "words of parameters"},
+    {9, "    site: {activations: all, by: group}", 9, "sweep[0].site", "not one of them"},
     {9, "    site: {gradients: all}", 9, "sweep[0].site.gradients", "not supported"},
     {9, "    site: {layers: [0, 1, 0]}", 9, "sweep[0].site.layers[2]", "twice"},
     {9, "    site: {layers: 512}", 9, "sweep[0].site.layers", "from 0 to 511"},
@@ -200,7 +200,7 @@ static const bad cases[] = {
     {11, "    trials: 5\n    kind: [flip, flip]", 12, "sweep[0].kind[1]", "twice"},
     {11, "    trials: 5\n    dtype: int8", 12, "sweep[0].dtype", "not supported"},
     {11, "    trials: 5\n    phase: finetune", 12, "sweep[0].phase", "not supported"},
-    {11, "    trials: 5\n    persistence: transient", 8, "sweep[0]", "is of activations"},
+    {11, "    trials: 5\n    persistence: transient", 8, "sweep[0]", "is not of parameters"},
     {11, "    trials: 5\n    persistence: once", 12, "sweep[0].persistence", "transient"},
     {11, "    trials: 5\n    metadata: true", 12, "sweep[0].metadata", "not supported"},
     {11, "    trials: 5\n    guard: zero", 12, "sweep[0].guard", "nonfinite-zero"},

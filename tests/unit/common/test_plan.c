@@ -237,7 +237,7 @@ static void arms_and_guards_meet_the_same_faults(void **state)
         for (size_t j = 0; j < i; j++) {
             const fs_cell *a = &plan->cells[i], *b = &plan->cells[j];
             int same_axes = a->sweep == b->sweep && a->layer == b->layer &&
-                            a->components == b->components && a->amount.value == b->amount.value &&
+                            a->set == b->set && a->amount.value == b->amount.value &&
                             a->kind == b->kind && a->bits == b->bits;
             int same_guard = a->guard.kind == b->guard.kind;
             /* Nothing but arm and guard leaves the key as it is. */

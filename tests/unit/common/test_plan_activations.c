@@ -42,7 +42,7 @@ static void test_cells(void **state)
         if (at < 0) fail_msg("there is no cell %s", ids[i]);
         const fs_cell *cell = &f.plan->cells[at];
         assert_int_equal(cell->transient, i < 4);
-        assert_true(cell->components == 0 && cell->space->place_count == 1);
+        assert_true(cell->site == &fs__site_activations && cell->space->place_count == 1);
         /* Arms meet the same faults. */
         for (size_t c = 0; c < f.plan->cell_count; c++)
             if (f.plan->cells[c].pair == cell->pair)
@@ -85,11 +85,11 @@ static void test_refusals(void **state)
     refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: all, parameters: all}" TAIL,
            "exclude each other");
     refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: all, by: component}" TAIL,
-           "words of parameters");
+           "not one of them");
     refuse(FS_MODEL_BERT, "  - {name: a, site: {parameters: all, by: stage}" TAIL,
-           "word of activations");
+           "not one of them");
     refuse(FS_MODEL_BERT, "  - {name: a, site: {parameters: all}, persistence: transient" TAIL,
-           "of activations");
+           "not of parameters");
     refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: attention.score}" TAIL,
            "attention.scores");
     refuse(FS_MODEL_BERT, "  - {name: a, site: {activations: attention.scores, layers: [2]}" TAIL,

@@ -39,7 +39,7 @@ static void check_faults(const fs_cell *cell, const fs_trial_record *r)
     assert_true(r->effective <= r->faults && r->visible <= r->effective);
     for (uint32_t i = 0; i < r->kept; i++) {
         const fs_fault_record *f = &r->fault[i];
-        assert_true(cell->stages >> fs_place_stage(f->place) & 1);
+        assert_true(cell->set >> fs_place_stage(f->place) & 1);
         assert_true(!cell->transient || f->input == r->fault[0].input);
         if (cell->amount.kind == FS_AMOUNT_COUNT && cell->amount.value == 1)
             assert_int_equal(f->before ^ f->after, 1u << f->bit);

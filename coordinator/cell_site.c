@@ -1,0 +1,23 @@
+#include "cell_site.h"
+
+static json_t *words_json(const fs_site_class *site, fs_site_set set)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; site->word(i) != NULL; i++)
+        if ((set >> i & 1) && json_array_append_new(list, json_string(site->word(i))) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+int cell_site_json(json_t *out, const fs_cell *cell)
+{
+    const fs_site_class *site = cell->site;
+    const int stages = site->when == FS_SITE_COMPUTED;
+    int failed = json_object_set_new(out, "site", json_string(site->name));
+    failed |= json_object_set_new(out, "words", words_json(site, cell->set));
+    failed |= json_object_set_new(out, "components", words_json(site, stages ? 0 : cell->set));
+    failed |= json_object_set_new(out, "stages", words_json(site, stages ? cell->set : 0));
+    return failed;
+}
