@@ -9,6 +9,7 @@
 #include "hash.h"
 #include "history.h"
 #include "summary.h"
+#include "summary_arms.h"
 
 enum { WORKERS_SHOWN_MAX = 10000 }; /* of the history; workers come and go */
 
@@ -89,6 +90,7 @@ static void set_counts(builder *b, json_t *out, const summary_cell *cell)
     set_count(b, out, "corrected", t->corrected);
     set_count(b, out, "detected", t->detected);
     set_count(b, out, "miscorrected", t->miscorrected);
+    set_count(b, out, "check_faults", t->check_faults);
     set_count(b, out, "duplicates", t->duplicates);
     set_count(b, out, "mismatches", t->mismatches);
     set_count(b, out, "quarantined", t->quarantined);
@@ -112,6 +114,7 @@ static void set_estimates(builder *b, json_t *out, const summary_cell *cell)
     set_real(b, out, "metric_q05", cell->metric_q05);
     set_real(b, out, "metric_q95", cell->metric_q95);
     set_count(b, out, "metric_nonfinite", cell->metric_nonfinite);
+    set_count(b, out, "metric_equal", cell->metric_equal);
     set_real(b, out, "metric_golden", cell->metric_golden);
 }
 
@@ -126,6 +129,15 @@ static json_t *cells_json(builder *b, const summary *s)
         if (json_array_append_new(list, cell) != 0) b->failed = 1;
     }
     return list;
+}
+
+static fs_status set_arms(builder *b, json_t *out, fs_store *store, const summary *s)
+{
+    summary_arms *arms = NULL;
+    FS_TRY(summary_arms_new(&arms, store, s));
+    set(b, out, "arms", summary_arms_json(arms));
+    summary_arms_destroy(&arms);
+    return FS_OK;
 }
 
 static json_t *workers_json(builder *b, const history *h)
@@ -211,8 +223,10 @@ fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, 
         root = json_object();
         set_head(&b, root, s, &h);
         if (live != NULL) lay_over(&b, root, live);
+        status = set_arms(&b, root, store, s);
         set(&b, root, "cells", cells_json(&b, s));
-        if (b.failed) status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
+        if (status == FS_OK && b.failed)
+            status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
     }
     if (status != FS_OK) {
         json_decref(root);

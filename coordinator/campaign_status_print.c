@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "campaign_status.h"
+#include "campaign_status_arms.h"
 
 enum {
     ARMS_BESIDE_MAX = 3, /* more arms than this get a line each */
@@ -110,6 +111,8 @@ static void metric_text(const table *t, const json_t *cell, char out[METRIC_BYTE
     if (nonfinite > 0) snprintf(without, sizeof without, " (%lld not finite)", nonfinite);
     if (strcmp(value, "-") == 0)
         snprintf(out, METRIC_BYTES, "-%s", without);
+    else if (count_of(cell, "metric_equal") > 1) /* an interval would feign a certainty */
+        snprintf(out, METRIC_BYTES, "%s, all %lld equal", value, count_of(cell, "metric_equal"));
     else
         snprintf(out, METRIC_BYTES, "%s [%s, %s]%s", value, low, high, without);
 }
@@ -280,4 +283,5 @@ void status_print(FILE *out, const json_t *status)
     else
         print_list(&t);
     print_notes(&t, status);
+    status_print_arms(out, status);
 }

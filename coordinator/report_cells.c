@@ -76,6 +76,7 @@ static void put_counts(report_columns *t, const summary_cell *cell)
     put_count(t, "corrected", totals->corrected);
     put_count(t, "detected", totals->detected);
     put_count(t, "miscorrected", totals->miscorrected);
+    put_count(t, "check_faults", totals->check_faults);
     put_ends(t, totals);
 }
 

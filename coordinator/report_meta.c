@@ -9,6 +9,7 @@
 #include "report_groups.h"
 #include "report_health.h"
 #include "report_place.h"
+#include "summary_arms.h"
 
 static json_t *hash_json(int known, const fs_hash *hash)
 {
@@ -199,6 +200,15 @@ static json_t *plain_json(const summary *s, const report_sample *sample, const c
                      "outcomes", outcomes_json(), "sampled", sampled);
 }
 
+static fs_status add_arm_rows(json_t *root, fs_store *store, const summary *s)
+{
+    summary_arms *arms = NULL;
+    FS_TRY(summary_arms_new(&arms, store, s));
+    const int failed = json_object_set_new(root, "arm_rows", summary_arms_json(arms)) != 0;
+    summary_arms_destroy(&arms);
+    return failed ? fs_fail(FS_ENOMEM, "no memory for the report's meta data") : FS_OK;
+}
+
 static fs_status add_stored(json_t *root, fs_store *store, const fs_plan *plan)
 {
     json_t *part = NULL;
@@ -239,6 +249,7 @@ fs_status report_meta_write(fs_buf *out, fs_store *store, const summary *s,
     json_t *root = plain_json(s, sample, dir);
     if (root == NULL) return fs_fail(FS_ENOMEM, "no memory for the report's meta data");
     fs_status status = add_stored(root, store, s->plan);
+    if (status == FS_OK) status = add_arm_rows(root, store, s);
     char *text = NULL;
     if (status == FS_OK) {
         text = json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));

@@ -1,0 +1,12 @@
+/** The arms of the status document for a terminal. Thread rule: one thread at a time. */
+#ifndef CAMPAIGN_STATUS_ARMS_H
+#define CAMPAIGN_STATUS_ARMS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+/** Prints a line for each of the document's `arms`: what it stores, how it does without faults,
+ * what its protections noticed. Nothing for a single arm without protection. */
+void status_print_arms(FILE *out, const json_t *status);
+
+#endif
