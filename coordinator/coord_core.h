@@ -73,16 +73,22 @@ void coord_core_stop(coord_core *self, coord_phase phase, const char *why);
 /** Records why the campaign cannot go on; the first reason stays. */
 void coord_core_fail(coord_core *self, fs_status status);
 
-/* For coord_results.c and coord_core.c only. */
+/* For coord_core.c, coord_messages.c and coord_results.c only. */
 
 /** Sends a message to a peer; a failure is logged, as the other side's silence will be noticed. */
 void coord_core__send(coord_core *self, const fs_peer *peer, const fs_message *message);
+/** Ends the campaign by a status of the scheduler that is no worker's fault; nothing is lost. */
+void coord_core__must(coord_core *self, fs_status status);
 /** Counts and says that a frame made no sense. */
 void coord_core__garbage(coord_core *self, int64_t worker, const char *why);
 /** Grants a worker whatever it may have. */
 void coord_core__grant(coord_core *self, uint32_t index);
 /** Grants every worker that is ready. */
 void coord_core__grant_all(coord_core *self);
+/** A worker has gone; its leases are others' now. */
+void coord_core__leave(coord_core *self, uint32_t index, coord_departure how, const char *why);
+/** Tells a worker to stop, as the phase says. */
+void coord_core__stop(coord_core *self, const fs_peer *peer, const char *why);
 /** Stores and counts what the scheduler has quarantined. */
 void coord_core__quarantine(coord_core *self, const char *cause);
 /** Queues a line for the journal. */

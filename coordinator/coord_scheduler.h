@@ -18,9 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "coord_lease.h"
-#include "coord_queue.h"
-#include "proto.h"
+#include "coord_ledger.h"
 
 typedef struct coord_scheduler coord_scheduler;
 
@@ -31,14 +29,7 @@ typedef enum coord_departure {
     COORD_DIED     /* its process was seen to end */
 } coord_departure;
 
-typedef struct coord_quarantine {
-    uint32_t cell;
-    uint64_t trial;
-    unsigned deaths;
-} coord_quarantine;
-
 enum {
-    COORD_LOSSES_MAX = 3,      /* silent workers on one range, after which it is halved */
     COORD_STRAGGLER_MS = 1500, /* beyond twice its expected time a lease gets a second copy */
     COORD_COLD_DEATHS_MAX = 3  /* deaths in a row before a golden run was made, from which on they
                                   are put down to the trials too */

@@ -8,31 +8,6 @@
 #include "wk_held.h"
 #include "wk_outbox.h"
 
-typedef enum wk_event {
-    EVENT_WHO,   /* the coordinator does not know us */
-    EVENT_SAME,  /* WELCOME to the campaign that is served or prepared */
-    EVENT_OTHER, /* WELCOME to another one */
-    EVENT_PREPARED,
-    EVENT_DRAIN,
-    EVENT_LEAVE,
-    EVENT_COUNT
-} wk_event;
-
-#define STAYS (-1)
-
-/* [state][event]: the next state; STAYS: the event changes nothing. */
-static const short next_state[WK_STATE_COUNT][EVENT_COUNT] = {
-#define TO(name) WK_STATE_##name
-    /*                         WHO           SAME       OTHER          PREPARED   DRAIN LEAVE */
-    [WK_STATE_CONNECTING] = {TO(GREETING), STAYS, TO(PREPARING), STAYS, TO(DRAINING), TO(GONE)},
-    [WK_STATE_GREETING] = {STAYS, TO(READY), TO(PREPARING), STAYS, TO(DRAINING), TO(GONE)},
-    [WK_STATE_PREPARING] = {STAYS, STAYS, STAYS, TO(READY), TO(DRAINING), TO(GONE)},
-    [WK_STATE_READY] = {TO(GREETING), STAYS, TO(PREPARING), STAYS, TO(DRAINING), TO(GONE)},
-    [WK_STATE_DRAINING] = {STAYS, STAYS, STAYS, STAYS, STAYS, TO(GONE)},
-    [WK_STATE_GONE] = {STAYS, STAYS, STAYS, STAYS, STAYS, STAYS},
-#undef TO
-};
-
 struct wk_session {
     wk_state state;
     wk_identity identity;
@@ -66,10 +41,10 @@ struct wk_session {
 
 static void transition(wk_session *self, wk_event event)
 {
-    int next = next_state[self->state][event];
-    if (next == STAYS || next == (int)self->state) return;
-    fs_debug("%s -> %s", wk_state_name(self->state), wk_state_name((wk_state)next));
-    self->state = (wk_state)next;
+    wk_state next = wk_state_next(self->state, event);
+    if (next == self->state) return;
+    fs_debug("%s -> %s", wk_state_name(self->state), wk_state_name(next));
+    self->state = next;
 }
 
 /* ---- saying things ---- */
@@ -153,7 +128,7 @@ static void leave(wk_session *self, fs_status status, const char *why, int say_b
 {
     if (self->state == WK_STATE_GONE) return;
     if (say_bye) say(self, &(fs_message){.type = FS_MSG_BYE});
-    transition(self, EVENT_LEAVE);
+    transition(self, WK_EVENT_LEAVE);
     self->ports.drop(self->ports.data);
     if (self->outbox.results > 0) {
         fs_warn("leaving with %llu results that were not acknowledged; they will be run again",
@@ -303,7 +278,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
     self->heartbeat_ms = welcome->heartbeat_ms;
     int same = fs_hash_equal(&welcome->fingerprint, &self->fingerprint);
     if (same && self->prepared) {
-        transition(self, EVENT_SAME);
+        transition(self, WK_EVENT_SAME);
         memset(self->recent, 0, sizeof self->recent);
         catch_up(self);
         leave_if_drained(self);
@@ -314,7 +289,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
     } else if (self->state == WK_STATE_PREPARING) {
         self->overtaken = !same;
     } else {
-        transition(self, EVENT_OTHER);
+        transition(self, WK_EVENT_OTHER);
         forget_all(self);
         self->fingerprint = welcome->fingerprint;
         self->prepared = self->known = 0;
@@ -325,7 +300,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
 
 static void on_who(wk_session *self)
 {
-    transition(self, EVENT_WHO);
+    transition(self, WK_EVENT_WHO);
     self->known = 0;
     /* Every message that crossed is answered WHO; one HELLO answers them all. If it is lost, the
      * next heartbeat is asked again. */
@@ -431,8 +406,8 @@ void wk_session_prepared(wk_session *self, fs_status status, const char *why, ui
         /* Its campaign is not known any more: ask for it. */
         memset(&self->fingerprint, 0, sizeof self->fingerprint);
         self->overtaken = 0;
-        transition(self, EVENT_PREPARED);
-        transition(self, EVENT_WHO);
+        transition(self, WK_EVENT_PREPARED);
+        transition(self, WK_EVENT_WHO);
         say_hello(self);
         return;
     }
@@ -442,7 +417,7 @@ void wk_session_prepared(wk_session *self, fs_status status, const char *why, ui
     }
     self->cells = cells;
     self->prepared = 1;
-    transition(self, EVENT_PREPARED);
+    transition(self, WK_EVENT_PREPARED);
     catch_up(self);
 }
 
@@ -526,7 +501,7 @@ void wk_session_drain(wk_session *self, wk_drain how, uint64_t now_ms)
 {
     self->now_ms = now_ms;
     if (self->state == WK_STATE_GONE) return;
-    transition(self, EVENT_DRAIN);
+    transition(self, WK_EVENT_DRAIN);
     if (how == WK_DRAIN_NOW) {
         flush_due(self, 1);
         leave(self, FS_OK, "stopped", 1);
@@ -544,16 +519,6 @@ void wk_session_drain(wk_session *self, wk_drain how, uint64_t now_ms)
 wk_state wk_session_state(const wk_session *self)
 {
     return self->state;
-}
-
-const char *wk_state_name(wk_state state)
-{
-    static const char *const names[] = {
-#define X(name, text) text,
-        WK_STATE_MAP(X)
-#undef X
-    };
-    return state < WK_STATE_COUNT ? names[state] : "unknown";
 }
 
 uint64_t wk_session_unacknowledged(const wk_session *self)

@@ -12,22 +12,7 @@
 
 #include "wk_identity.h"
 #include "wk_pool.h"
-
-/* X(NAME, text) */
-#define WK_STATE_MAP(X)                                                                            \
-    X(CONNECTING, "connecting") /* said HELLO, heard nothing yet */                                \
-    X(GREETING, "greeting")     /* was asked WHO, said HELLO; what it holds goes on */             \
-    X(PREPARING, "preparing")   /* looks for models and data of the campaign */                    \
-    X(READY, "ready")           /* may be granted leases */                                        \
-    X(DRAINING, "draining")     /* finishes what it holds and takes nothing more */                \
-    X(GONE, "gone")             /* has left */
-
-typedef enum wk_state {
-#define X(name, text) WK_STATE_##name,
-    WK_STATE_MAP(X)
-#undef X
-        WK_STATE_COUNT
-} wk_state;
+#include "wk_state.h"
 
 /** What leaving the conversation asks of a worker. */
 typedef enum wk_drain {
@@ -88,8 +73,6 @@ void wk_session_tick(wk_session *self, uint64_t now_ms);
 void wk_session_drain(wk_session *self, wk_drain how, uint64_t now_ms);
 
 wk_state wk_session_state(const wk_session *self);
-/** @return "connecting", ... */
-const char *wk_state_name(wk_state state);
 /** @return results that are finished and not acknowledged. */
 uint64_t wk_session_unacknowledged(const wk_session *self);
 
