@@ -12,7 +12,7 @@
 #include "activation.h"
 #include "buf.h"
 #include "config.h"
-#include "fault.h"
+#include "fault_form.h"
 #include "hash.h"
 #include "limits.h"
 #include "protect.h"
@@ -67,8 +67,10 @@ typedef struct fs_sweep {
     fs_amount_kind amount_kind;
     double amounts[FS_AXIS_MAX];
     size_t amount_count;
-    fs_fault_kind kinds[3];
+    fs_form_kind kinds[FS_AXIS_MAX];
     size_t kind_count;
+    fs_form_pattern patterns[FS_AXIS_MAX];
+    size_t pattern_count;
     fs_bits_choice bits[FS_AXIS_MAX];
     size_t bits_count;
     fs_guard guards[FS_AXIS_MAX];

@@ -15,6 +15,14 @@ FS_MUST_CHECK fs_status fs__site_read(const fs_yaml_at *at, void *target);
 void fs__site_default(fs_sweep *sweep);
 /** Appends "none" or "[layer, component]". */
 FS_MUST_CHECK fs_status fs__by_write(unsigned by, fs_buf *out);
+/** The same of its `kind` and its `pattern`. */
+FS_MUST_CHECK fs_status fs__kinds_read(const fs_yaml_at *at, void *target);
+FS_MUST_CHECK fs_status fs__patterns_read(const fs_yaml_at *at, void *target);
+/** Fills in their defaults, and refuses what no amount of this sweep can mean. */
+FS_MUST_CHECK fs_status fs__forms_settle(const fs_yaml_at *at, fs_sweep *sweep);
+/** Appends one of them as a campaign has it: "{burst: 4}", "{row: all}". */
+FS_MUST_CHECK fs_status fs__kind_write(fs_form_kind kind, fs_buf *out);
+FS_MUST_CHECK fs_status fs__pattern_write(fs_form_pattern pattern, fs_buf *out);
 /** An fs_yaml_read that accepts "fp32" alone; no target. */
 FS_MUST_CHECK fs_status fs__dtype_read(const fs_yaml_at *at, void *target);
 

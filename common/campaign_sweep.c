@@ -116,27 +116,7 @@ static fs_status read_amount(const fs_yaml_at *at, void *target)
     return FS_OK;
 }
 
-/* --- kind, bits, guard ------------------------------------------------------------------------ */
-
-static fs_status read_kind(const fs_yaml_at *at, void *target)
-{
-    fs_sweep *sweep = target;
-    size_t choice;
-    if (fs_yaml_is_word(at, "burst") || fs_yaml_is_word(at, "value") || fs_yaml_is_map(at))
-        return fs_yaml_fail(at, FS_ECONFIG,
-                            "this kind " FS_LATER "; allowed: flip, stuck0, stuck1");
-    FS_TRY(fs_yaml_choice(at, kind_words, &choice));
-    for (size_t i = 0; i < sweep->kind_count; i++)
-        if (sweep->kinds[i] == (fs_fault_kind)choice)
-            return fs_yaml_fail(at, FS_ECONFIG, "'%s' is given twice", kind_words[choice]);
-    sweep->kinds[sweep->kind_count++] = (fs_fault_kind)choice;
-    return FS_OK;
-}
-
-static fs_status read_kinds(const fs_yaml_at *at, void *target)
-{
-    return fs_yaml_each(at, 3, read_kind, target);
-}
+/* --- bits, guard ------------------------------------------------------------------------------ */
 
 /** One bit by number, or a class of bits by its word. */
 static fs_status read_bit(const fs_yaml_at *at, fs_bits_choice *out)
@@ -314,7 +294,8 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
         {"name", read_sweep_name, NULL, 1},
         {"site", fs__site_read, NULL, 0},
         {"amount", read_amount, NULL, 1},
-        {"kind", read_kinds, NULL, 0},
+        {"kind", fs__kinds_read, NULL, 0},
+        {"pattern", fs__patterns_read, NULL, 0},
         {"bits", read_bits, NULL, 0},
         {"guard", read_guards, NULL, 0},
         {"trials", read_trials, NULL, 0},
@@ -336,7 +317,7 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
     if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
     fs__site_default(sweep);
     FS_TRY(settle_persistence(at, sweep));
-    if (sweep->kind_count == 0) sweep->kinds[sweep->kind_count++] = FS_FAULT_FLIP;
+    FS_TRY(fs__forms_settle(at, sweep));
     if (sweep->bits_count == 0)
         sweep->bits[sweep->bits_count++] = (fs_bits_choice){.bits = FS_BITS_ALL, .name = "all"};
     if (sweep->guard_count == 0) sweep->guards[sweep->guard_count++] = (fs_guard){0};

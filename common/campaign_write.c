@@ -123,8 +123,15 @@ static fs_status write_axes(const fs_sweep *sweep, fs_buf *out)
         FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", number));
     }
     FS_TRY(fs_buf_puts(out, "]}\n    kind: ["));
-    for (size_t i = 0; i < sweep->kind_count; i++)
-        FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", fs_fault_kind_name(sweep->kinds[i])));
+    for (size_t i = 0; i < sweep->kind_count; i++) {
+        if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
+        FS_TRY(fs__kind_write(sweep->kinds[i], out));
+    }
+    FS_TRY(fs_buf_puts(out, "]\n    pattern: ["));
+    for (size_t i = 0; i < sweep->pattern_count; i++) {
+        if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
+        FS_TRY(fs__pattern_write(sweep->patterns[i], out));
+    }
     FS_TRY(fs_buf_puts(out, "]\n    bits: ["));
     for (size_t i = 0; i < sweep->bits_count; i++) {
         if (i > 0) FS_TRY(fs_buf_puts(out, ", "));

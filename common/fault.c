@@ -249,16 +249,9 @@ void fs_fault_space_locate(const fs_fault_space *self, fs_fault_list *list)
 fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
                         fs_fault_kind kind, uint64_t draw_key, uint64_t trial)
 {
-    return fs_fault_draw_at(out, space, amount, kind, draw_key, trial, 0);
-}
-
-fs_status fs_fault_draw_at(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
-                           fs_fault_kind kind, uint64_t draw_key, uint64_t trial, uint64_t first)
-{
     FS_ASSERT(space->places == NULL);
     fs_rng rng;
     fs_rng_init(&rng, draw_key, trial);
-    rng.draw = first;
     FS_TRY(fs_fault_draw_numbers(out, space->values, space->bits, amount, kind, &rng));
     fs_fault_space_locate(space, out);
     return FS_OK;

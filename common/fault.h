@@ -90,11 +90,6 @@ void fs_fault_space_destroy(fs_fault_space **self);
 FS_MUST_CHECK fs_status fs_fault_draw(fs_fault_list *out, const fs_fault_space *space,
                                       fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
                                       uint64_t trial);
-/** The same from block `first` of the trial's stream on: a trial that draws more than once, step by
- * step, gives each draw FS_DRAW_BLOCKS of its own. */
-FS_MUST_CHECK fs_status fs_fault_draw_at(fs_fault_list *out, const fs_fault_space *space,
-                                         fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
-                                         uint64_t trial, uint64_t first);
 /** The same of numbers alone: `element` is one of 0..values-1, `bit` one of `bits`, tensor and
  * slice are 0. In the order of the draws; a count may not exceed the sites. For spaces that are not
  * made of slices. */

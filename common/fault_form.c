@@ -295,9 +295,16 @@ fs_status fs_form_draw_numbers(fs_fault_list *out, const fs_grids *grids, fs_bit
 fs_status fs_form_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
                        const fs_form *form, uint64_t draw_key, uint64_t trial)
 {
+    return fs_form_draw_at(out, space, amount, form, draw_key, trial, 0);
+}
+
+fs_status fs_form_draw_at(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
+                          const fs_form *form, uint64_t draw_key, uint64_t trial, uint64_t first)
+{
     FS_ASSERT(space->places == NULL);
     fs_rng rng;
     fs_rng_init(&rng, draw_key, trial);
+    rng.draw = first;
     FS_TRY(fs_form_draw_numbers(out, &space->grids, space->bits, amount, form, &rng));
     fs_fault_space_locate(space, out);
     return FS_OK;

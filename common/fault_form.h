@@ -88,6 +88,11 @@ fs_form_expected fs_form_expect(const fs_form *self, const fs_grids *grids, fs_b
 FS_MUST_CHECK fs_status fs_form_draw(fs_fault_list *out, const fs_fault_space *space,
                                      fs_amount amount, const fs_form *form, uint64_t draw_key,
                                      uint64_t trial);
+/** The same from block `first` of the trial's stream on: a trial that draws more than once, step by
+ * step, gives each draw FS_DRAW_BLOCKS of its own. */
+FS_MUST_CHECK fs_status fs_form_draw_at(fs_fault_list *out, const fs_fault_space *space,
+                                        fs_amount amount, const fs_form *form, uint64_t draw_key,
+                                        uint64_t trial, uint64_t first);
 /** fs_fault_draw_numbers of a form: `element` is a value's number in the grids; in no order. */
 FS_MUST_CHECK fs_status fs_form_draw_numbers(fs_fault_list *out, const fs_grids *grids,
                                              fs_bits bits, fs_amount amount, const fs_form *form,

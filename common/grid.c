@@ -77,7 +77,7 @@ void fs_grids_trim(fs_grids *self)
 
 uint64_t fs_grids_values(const fs_grids *self)
 {
-    return self->first[self->count];
+    return self->count == 0 ? 0 : self->first[self->count];
 }
 
 size_t fs_grids_find(const fs_grids *self, uint64_t n, size_t hint)

@@ -84,12 +84,12 @@ fs_status fs_trial_id_parse(const fs_plan *self, const char *text, uint32_t *cel
 
 fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial)
 {
-    return fs_fault_draw(out, cell->space, cell->amount, cell->kind, cell->draw_key, trial);
+    return fs_form_draw(out, cell->space, cell->amount, &cell->form, cell->draw_key, trial);
 }
 
 fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell, const fs_protect *protect,
                               uint64_t trial)
 {
-    return fs_check_draw(out, cell->space, protect, cell->check_rate, cell->kind, cell->check_key,
-                         trial);
+    return fs_check_draw(out, cell->space, protect, cell->check_rate, cell->form.kind.word,
+                         cell->check_key, trial);
 }

@@ -23,14 +23,14 @@ typedef struct fs_cell {
     char id[FS_CELL_ID_BYTES_MAX]; /* "SWEEP/ARM[,KEY=VALUE...]": keys are the axes that vary */
     uint32_t sweep;                /* index into the campaign */
     uint32_t arm;
-    uint32_t pair;               /* cells with the same number differ in the arm only */
-    int layer;                   /* of a `by: layer` cell; -1: none or not by layer */
-    int by_layer;                /* nonzero: `layer` is meant */
+    uint32_t pair; /* cells with the same number differ in the arm only */
+    int layer;     /* of a `by: layer` cell; -1: none or not by layer */
+    int by_layer;  /* nonzero: `layer` is meant */
     const fs_site_class *site;
     fs_site_set set; /* of the class's words */
     int transient;   /* a fault lasts once, see FS_LASTS_ONCE */
     fs_amount amount;
-    fs_fault_kind kind;
+    fs_form form;
     const fs_bits_choice *bits; /* into the campaign */
     fs_guard guard;
     uint32_t variant;   /* index into the plan's variants */
@@ -38,9 +38,10 @@ typedef struct fs_cell {
     uint64_t check_key; /* of those in redundant bits; the same in arms of equal protections */
     double check_rate;  /* the probability of each redundant bit; 0: none is hit */
     uint64_t trials;    /* planned; the most, under a stopping rule */
-    /** Sites that no fault can matter at, whatever the weights and the data are: rows that no
-     * input reads (segments but the first, positions beyond a language model's window), bits that
-     * decoding replaces unread. A worker knows more of them, see wk_trial.h. */
+    /** Of fs_cell_sites(), those where no fault can matter with all that it reaches, whatever the
+     * weights and the data are: rows that no input reads (segments but the first, positions beyond
+     * a language model's window), bits that decoding replaces unread. A worker knows more of them,
+     * see wk_trial.h. */
     uint64_t masked_sites;
     fs_fault_space *space; /* owned by the plan; over the first model's geometry, which
                               every model of the plan equals */
@@ -110,16 +111,18 @@ FS_MUST_CHECK fs_status fs_plan_mark_simulated(fs_plan *self);
 int fs_identity_simulated(const char *identity);
 /** Writes the first line in which two identities differ, as "key: A, was B". Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
-/** The faults of one trial on parameters. Errors: as fs_fault_draw. */
+/** The faults of one trial on parameters. Errors: as fs_form_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
 /** Its faults in the redundant bits of `protect`, the cell's own. Errors: as fs_check_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell,
                                             const fs_protect *protect, uint64_t trial);
 
-/** @return expected faults in a trial, but for those in redundant bits: the count, or rate x
- * values, or ber x values x bits; of activations, in one inference of the largest input. */
+/** @return expected hit bits in a trial, but for redundant ones: the count, or rate x values, or
+ * ber x values x bits, for bursts, values and patterns all their bits (fs_form_expect); of
+ * activations, in one inference of the largest input. */
 double fs_cell_faults(const fs_cell *cell);
-/** @return the cell's sites; of activations, those of the largest input. */
+/** @return the places where one fault may be drawn: bits of values, starts of a burst in each, or
+ * values; of activations, those of the largest input. */
 uint64_t fs_cell_sites(const fs_cell *cell);
 /** @return nonzero if every trial of the cell is masked, provably: none needs a forward pass. */
 int fs_cell_masked(const fs_cell *cell);

@@ -98,7 +98,7 @@ static int append(char id[FS_CELL_ID_BYTES_MAX], const char *format, ...)
 static fs_status name_cell(const expansion *e, const char *part, fs_cell *cell)
 {
     const fs_sweep *sweep = e->sweep;
-    char number[FS_NUMBER_BYTES];
+    char number[FS_NUMBER_BYTES], form[FS_FORM_TEXT_BYTES];
     fs_buf guard = {0};
     int fits = append(cell->id, "%s/%s", sweep->name, e->plan->campaign->arms[cell->arm].name);
     if (e->layers_vary)
@@ -113,7 +113,10 @@ static fs_status name_cell(const expansion *e, const char *part, fs_cell *cell)
     fs_number_text(cell->amount.value, number);
     if (sweep->amount_count > 1)
         fits &= append(cell->id, ",%s=%s", fs_amount_name(sweep->amount_kind), number);
-    if (sweep->kind_count > 1) fits &= append(cell->id, ",kind=%s", fs_fault_kind_name(cell->kind));
+    fs_form_kind_text(cell->form.kind, form);
+    if (sweep->kind_count > 1) fits &= append(cell->id, ",kind=%s", form);
+    fs_form_pattern_text(cell->form.pattern, form);
+    if (sweep->pattern_count > 1) fits &= append(cell->id, ",pattern=%s", form);
     if (sweep->bits_count > 1) fits &= append(cell->id, ",bits=%s", cell->bits->name);
     if (sweep->guard_count > 1) {
         FS_TRY(fs_guard_write(&cell->guard, &guard));
@@ -129,7 +132,7 @@ static fs_status name_cell(const expansion *e, const char *part, fs_cell *cell)
 /** The key of a cell's faults: all that says where and how many, nothing of arm and guard. */
 static uint64_t draw_key(const expansion *e, const fs_cell *cell)
 {
-    char amount[FS_NUMBER_BYTES];
+    char amount[FS_NUMBER_BYTES], form[FS_FORM_TEXT_BYTES];
     fs_hasher hasher;
     fs_hash hash;
     fs_hasher_init(&hasher);
@@ -145,7 +148,10 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     fs_hasher_text(&hasher, fs_amount_name(cell->amount.kind));
     fs_number_text(cell->amount.value, amount);
     fs_hasher_text(&hasher, amount);
-    fs_hasher_text(&hasher, fs_fault_kind_name(cell->kind));
+    fs_form_kind_text(cell->form.kind, form);
+    fs_hasher_text(&hasher, form);
+    fs_form_pattern_text(cell->form.pattern, form);
+    if (cell->form.pattern.axis != FS_FORM_ELEMENT) fs_hasher_text(&hasher, form);
     fs_hasher_final(&hasher, &hash);
     return fs_hash_u64(&hash);
 }
@@ -175,16 +181,36 @@ static void set_checks(const expansion *e, fs_cell *cell)
 
 /* --- Cells ------------------------------------------------------------------------------------ */
 
+static fs_form_expected expect(const fs_cell *cell)
+{
+    return fs_form_expect(&cell->form, &cell->space->grids, cell->space->bits, cell->amount);
+}
+
 static fs_status check_amount(const fs_cell *cell)
 {
-    double sites = (double)cell->space->values * cell->space->bit_count;
+    const int plain = fs_form_is_plain(&cell->form);
+    const double sites = (double)fs_cell_sites(cell), faults = expect(cell).written;
     if (cell->amount.kind == FS_AMOUNT_COUNT && cell->amount.value > sites)
-        return fs_fail(FS_ECONFIG, "cell %s: %.0f faults are wanted, but there are %.0f sites",
-                       cell->id, cell->amount.value, sites);
-    if (fs_cell_faults(cell) > (double)FS_FAULTS_PER_TRIAL_MAX)
-        return fs_fail(FS_ELIMIT, "cell %s: %.0f faults a trial, at most %.0f are allowed",
-                       cell->id, fs_cell_faults(cell), (double)FS_FAULTS_PER_TRIAL_MAX);
+        return fs_fail(FS_ECONFIG, "cell %s: %.0f faults are wanted, but there are %.0f %s",
+                       cell->id, cell->amount.value, sites,
+                       plain ? "sites" : "places where one can start");
+    if (faults > (double)FS_FAULTS_PER_TRIAL_MAX)
+        return fs_fail(FS_ELIMIT, "cell %s: %.0f faults a trial%s, at most %.0f are allowed",
+                       cell->id, faults, plain ? "" : ", each bit that they hit being one",
+                       (double)FS_FAULTS_PER_TRIAL_MAX);
     return FS_OK;
+}
+
+/** A burst needs a place to start. */
+static fs_status check_form(const fs_sweep *sweep, const fs_cell *cell)
+{
+    char kind[FS_FORM_TEXT_BYTES];
+    if (fs_form_starts(&cell->form, cell->space->bits) > 0) return FS_OK;
+    fs_form_kind_text(cell->form.kind, kind);
+    return fs_fail(FS_ECONFIG,
+                   "sweep %s: kind %s does not fit into bits %s: it needs %u that are "
+                   "adjacent",
+                   sweep->name, kind, cell->bits->name, (unsigned)cell->form.kind.burst);
 }
 
 /** Fills one cell from the number of its place on the axes; the last axis counts fastest. */
@@ -192,11 +218,14 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
                            fs_cell *cell)
 {
     const fs_sweep *sweep = e->sweep;
-    FS_ASSERT(sweep->guard_count > 0 && sweep->bits_count > 0 && sweep->kind_count > 0);
+    FS_ASSERT(sweep->guard_count > 0 && sweep->bits_count > 0 && sweep->kind_count > 0 &&
+              sweep->pattern_count > 0);
     size_t guard = place % sweep->guard_count;
     place /= sweep->guard_count;
     size_t bits = place % sweep->bits_count;
     place /= sweep->bits_count;
+    size_t pattern = place % sweep->pattern_count;
+    place /= sweep->pattern_count;
     size_t kind = place % sweep->kind_count;
     place /= sweep->kind_count;
     size_t amount = place % sweep->amount_count;
@@ -212,13 +241,14 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
         .set = e->sites[place].set,
         .transient = sweep->transient,
         .amount = {.kind = sweep->amount_kind, .value = sweep->amounts[amount]},
-        .kind = sweep->kinds[kind],
+        .form = {sweep->kinds[kind], sweep->patterns[pattern]},
         .bits = &sweep->bits[bits],
         .guard = sweep->guards[guard],
         .variant = e->variants[guard],
         .trials = sweep->trials,
         .space = e->spaces[place * sweep->bits_count + bits],
     };
+    FS_TRY(check_form(sweep, cell));
     cell->draw_key = draw_key(e, cell);
     if (cell->site->masked != NULL) cell->masked_sites = cell->site->masked(e->plan, cell);
     FS_TRY(name_cell(e, e->sites[place].part, cell));
@@ -229,8 +259,9 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
 
 static size_t cells_per_arm(const expansion *e)
 {
-    return e->site_count * e->sweep->amount_count * e->sweep->kind_count * e->sweep->bits_count *
-           e->sweep->guard_count;
+    const fs_sweep *sweep = e->sweep;
+    return e->site_count * sweep->amount_count * sweep->kind_count * sweep->pattern_count *
+           sweep->bits_count * sweep->guard_count;
 }
 
 static fs_status expand(expansion *e, uint32_t pair_first)
@@ -261,16 +292,7 @@ static fs_status expand(expansion *e, uint32_t pair_first)
 
 double fs_cell_faults(const fs_cell *cell)
 {
-    double values = (double)cell->space->values;
-    switch (cell->amount.kind) {
-    case FS_AMOUNT_COUNT:
-        return cell->amount.value;
-    case FS_AMOUNT_RATE:
-        return cell->amount.value * values;
-    case FS_AMOUNT_BER:
-        break;
-    }
-    return cell->amount.value * values * cell->space->bit_count;
+    return expect(cell).sites;
 }
 
 fs_status fs__plan_cells(fs_plan *self)

@@ -77,15 +77,24 @@ static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
 
 static fs_status put_axes(const fs_sweep *sweep, fs_buf *out)
 {
-    char number[FS_NUMBER_BYTES];
+    char number[FS_NUMBER_BYTES], form[FS_FORM_TEXT_BYTES];
     FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, fs_amount_name(sweep->amount_kind)));
     for (size_t i = 0; i < sweep->amount_count; i++) {
         fs_number_text(sweep->amounts[i], number);
         FS_TRY(fs_buf_printf(out, " %s", number));
     }
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.kind:", sweep->name));
-    for (size_t i = 0; i < sweep->kind_count; i++)
-        FS_TRY(fs_buf_printf(out, " %s", fs_fault_kind_name(sweep->kinds[i])));
+    for (size_t i = 0; i < sweep->kind_count; i++) {
+        fs_form_kind_text(sweep->kinds[i], form);
+        FS_TRY(fs_buf_printf(out, " %s", form));
+    }
+    /* Campaigns from before there were patterns have no such line. */
+    int patterns = sweep->pattern_count > 1 || sweep->patterns[0].axis != FS_FORM_ELEMENT;
+    if (patterns) FS_TRY(fs_buf_printf(out, "\nsweep.%s.pattern:", sweep->name));
+    for (size_t i = 0; patterns && i < sweep->pattern_count; i++) {
+        fs_form_pattern_text(sweep->patterns[i], form);
+        FS_TRY(fs_buf_printf(out, " %s", form));
+    }
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.bits:", sweep->name));
     for (size_t i = 0; i < sweep->bits_count; i++)
         FS_TRY(fs_buf_printf(out, " %s", sweep->bits[i].name));

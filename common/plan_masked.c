@@ -30,23 +30,29 @@ static uint64_t unread_rows(const fs_plan *plan, const fs_slice *slice)
     return 0;
 }
 
+/* A pattern may reach out of a masked place. Rows that are unread are a tensor's last, so that a
+ * run down a column stays among them; a whole column does not. Bits are the same in all values of a
+ * pattern, and each is masked for itself. */
 uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell)
 {
     const fs_fault_space *space = cell->space;
     const fs_protect *protect = &plan->variants[cell->variant].protect;
+    const fs_form *form = &cell->form;
+    const int leaves = form->pattern.axis == FS_FORM_COLUMN && form->pattern.span == 0;
     if (space->places != NULL) return 0;
     uint64_t unread = 0;
-    for (size_t i = 0; i < space->slice_count && !may_detect(protect); i++) {
+    for (size_t i = 0; i < space->slice_count && !leaves && !may_detect(protect); i++) {
         const fs_slice *slice = &space->geometry->slices[space->slices[i]];
         unread += unread_rows(plan, slice) * slice->cols;
     }
-    uint64_t bits = (uint64_t)__builtin_popcount(space->bits & unread_bits(protect));
-    return unread * space->bit_count + (space->values - unread) * bits;
+    const uint64_t starts = fs_form_starts(form, space->bits);
+    const uint64_t masked = fs_form_starts_within(form, space->bits, unread_bits(protect));
+    return unread * starts + (space->values - unread) * masked;
 }
 
 uint64_t fs_cell_sites(const fs_cell *cell)
 {
-    return cell->space->values * cell->space->bit_count;
+    return cell->space->values * fs_form_starts(&cell->form, cell->space->bits);
 }
 
 int fs_cell_masked(const fs_cell *cell)

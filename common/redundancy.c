@@ -65,7 +65,7 @@ static fs_status push(fs_check_list *list, fs_check_fault fault)
 }
 
 static fs_check_fault locate(const stripe *s, uint64_t site, unsigned codec, uint32_t slice,
-                             fs_fault_kind kind)
+                             uint8_t kind)
 {
     const uint64_t word = site / s->codec->check_bits;
     const uint64_t row = word / s->count, col = (s->first + word % s->count) * s->words;
@@ -73,14 +73,22 @@ static fs_check_fault locate(const stripe *s, uint64_t site, unsigned codec, uin
                             .slice = (uint16_t)slice,
                             .codec = (uint8_t)codec,
                             .bit = (uint8_t)(site % s->codec->check_bits),
-                            .kind = (uint8_t)kind,
+                            .kind = kind,
                             .element = row * s->cols + col};
+}
+
+/* What becomes of one hit bit. */
+static uint8_t kind_of(fs_form_word word, fs_rng *rng)
+{
+    if (word == FS_FORM_BURST) return FS_FAULT_FLIP;
+    if (word == FS_FORM_VALUE) return fs_rng_u32(rng) & 1 ? FS_FAULT_STUCK1 : FS_FAULT_STUCK0;
+    return (uint8_t)word;
 }
 
 /* Geometric gaps through the sites of one stripe. Gaps have no memory, so each stripe begins anew.
  */
 static fs_status draw_stripe(fs_check_list *out, const stripe *s, unsigned codec, uint32_t slice,
-                             double rate, fs_fault_kind kind, fs_rng *rng)
+                             double rate, fs_form_word word, fs_rng *rng)
 {
     const uint64_t sites = sites_of(s);
     const double log_miss = rate < 1 ? fs_log1p64(-rate) : 0;
@@ -90,7 +98,7 @@ static fs_status draw_stripe(fs_check_list *out, const stripe *s, unsigned codec
             if (!(gap < (double)(sites - at))) break;
             at += (uint64_t)gap;
         }
-        FS_TRY(push(out, locate(s, at, codec, slice, kind)));
+        FS_TRY(push(out, locate(s, at, codec, slice, kind_of(word, rng))));
     }
     return FS_OK;
 }
@@ -110,7 +118,7 @@ void fs_check_list_sort(fs_check_list *self)
 }
 
 fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const fs_protect *protect,
-                        double rate, fs_fault_kind kind, uint64_t key, uint64_t trial)
+                        double rate, fs_form_word word, uint64_t key, uint64_t trial)
 {
     fs_rng rng;
     FS_ASSERT(rate >= 0 && rate <= 1);
@@ -120,7 +128,7 @@ fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const f
     for (size_t i = 0; i < space->slice_count; i++) {
         for (unsigned c = 0; c < protect->codec_count; c++) {
             const stripe s = stripe_of(space, protect, i, c);
-            FS_TRY(draw_stripe(out, &s, c, space->slices[i], rate, kind, &rng));
+            FS_TRY(draw_stripe(out, &s, c, space->slices[i], rate, word, &rng));
         }
     }
     fs_check_list_sort(out);

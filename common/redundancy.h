@@ -2,11 +2,13 @@
  *
  * The redundant bits of a codeword belong to the slice that its first word belongs to. They are hit
  * with a probability per bit of their own stream, so that all arms meet the same faults in their
- * data bits. Thread rule: reentrant. */
+ * data bits. How redundant bits lie beside each other and beside the words is up to a memory that
+ * nobody has described: bursts and patterns, which are of neighbours, are here single bits, as
+ * often as a data bit is hit by them. Thread rule: reentrant. */
 #ifndef FS_REDUNDANCY_H
 #define FS_REDUNDANCY_H
 
-#include "fault.h"
+#include "fault_form.h"
 #include "protect.h"
 
 /** One hit redundant bit. */
@@ -26,11 +28,12 @@ typedef struct fs_check_list {
     size_t capacity;
 } fs_check_list;
 
-/** Hits each redundant bit of the chosen slices with probability `rate`; replaces `out`'s contents.
- * Cost in proportion to the faults and the slices. Errors: FS_ELIMIT beyond
+/** Hits each redundant bit of the chosen slices with probability `rate`, by itself; replaces
+ * `out`'s contents. A burst flips it; a random value makes it stuck at 0 or 1, each with
+ * probability 1/2. Cost in proportion to the faults and the slices. Errors: FS_ELIMIT beyond
  * FS_FAULTS_PER_TRIAL_MAX, FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space,
-                                      const fs_protect *protect, double rate, fs_fault_kind kind,
+                                      const fs_protect *protect, double rate, fs_form_word word,
                                       uint64_t key, uint64_t trial);
 /** Sorts by (tensor, element, codec, bit). */
 void fs_check_list_sort(fs_check_list *self);

@@ -25,12 +25,12 @@ uint64_t fs_tune_pick(uint64_t draw_key, uint64_t trial, uint64_t steps)
 }
 
 fs_status fs_tune_draw(fs_fault_list *out, const fs_fault_space *space, fs_amount amount,
-                       fs_fault_kind kind, uint64_t draw_key, uint64_t trial, uint64_t step,
+                       const fs_form *form, uint64_t draw_key, uint64_t trial, uint64_t step,
                        fs_tune_array array)
 {
     FS_ASSERT(step < FS_TUNE_STEPS_MAX && array < FS_TUNE_ARRAY_COUNT);
     const uint64_t place = 1 + step * FS_TUNE_ARRAY_COUNT + array;
-    return fs_fault_draw_at(out, space, amount, kind, draw_key, trial, place * FS_DRAW_BLOCKS);
+    return fs_form_draw_at(out, space, amount, form, draw_key, trial, place * FS_DRAW_BLOCKS);
 }
 
 uint64_t fs_tune_checksum(uint64_t sum, uint64_t step, fs_tune_array array,

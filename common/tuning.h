@@ -8,7 +8,7 @@
 #ifndef FS_TUNING_H
 #define FS_TUNING_H
 
-#include "fault.h"
+#include "fault_form.h"
 
 /* X(NAME, text): the texts are the campaign's words. */
 #define FS_TUNE_ARRAY_MAP(X)                                                                       \
@@ -32,9 +32,9 @@ const char *fs_tune_array_name(fs_tune_array array);
 /** @return the step 0..steps-1 that a transient trial hits, each equally likely. */
 uint64_t fs_tune_pick(uint64_t draw_key, uint64_t trial, uint64_t steps);
 /** Draws what a step hits in one array, replacing `out`'s contents. `step` is below
- * FS_TUNE_STEPS_MAX. Errors: as fs_fault_draw. */
+ * FS_TUNE_STEPS_MAX. Errors: as fs_form_draw. */
 FS_MUST_CHECK fs_status fs_tune_draw(fs_fault_list *out, const fs_fault_space *space,
-                                     fs_amount amount, fs_fault_kind kind, uint64_t draw_key,
+                                     fs_amount amount, const fs_form *form, uint64_t draw_key,
                                      uint64_t trial, uint64_t step, fs_tune_array array);
 /** @return the checksum of a trial's lists so far, `sum`, with one more; 0 to begin with. */
 uint64_t fs_tune_checksum(uint64_t sum, uint64_t step, fs_tune_array array,

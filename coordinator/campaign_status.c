@@ -46,6 +46,7 @@ static void set_rate(builder *b, json_t *object, const char *key, const summary_
 static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell *cell)
 {
     const fs_campaign *c = plan->campaign;
+    char form[FS_FORM_TEXT_BYTES];
     fs_buf guard = {0};
     set(b, out, "id", json_string(cell->id));
     set(b, out, "sweep", json_string(c->sweeps[cell->sweep].name));
@@ -55,7 +56,10 @@ static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell
     if (cell_site_json(out, cell) != 0) b->failed = 1;
     set(b, out, "amount", json_string(fs_amount_name(cell->amount.kind)));
     set_real(b, out, "value", cell->amount.value);
-    set(b, out, "kind", json_string(fs_fault_kind_name(cell->kind)));
+    fs_form_kind_text(cell->form.kind, form);
+    set(b, out, "kind", json_string(form));
+    fs_form_pattern_text(cell->form.pattern, form);
+    set(b, out, "pattern", json_string(form));
     set(b, out, "bits", json_string(cell->bits != NULL ? cell->bits->name : "all"));
     if (fs_guard_write(&cell->guard, &guard) != FS_OK) b->failed = 1;
     set(b, out, "guard", json_string(fs_buf_text(&guard)));

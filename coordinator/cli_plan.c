@@ -87,15 +87,17 @@ static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
 {
     const fs_campaign *c = plan->campaign;
     fs_buf guard = {0};
+    char kind[FS_FORM_TEXT_BYTES], pattern[FS_FORM_TEXT_BYTES];
     if (fs_guard_write(&cell->guard, &guard) != FS_OK) return NULL;
+    fs_form_kind_text(cell->form.kind, kind);
+    fs_form_pattern_text(cell->form.pattern, pattern);
     json_t *out = json_pack(
-        "{s:s, s:s, s:s, s:i, s:s, s:f, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o, s:o}", "id",
+        "{s:s, s:s, s:s, s:i, s:s, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:o, s:o}", "id",
         cell->id, "sweep", c->sweeps[cell->sweep].name, "arm", c->arms[cell->arm].name, "pair",
         (int)cell->pair, "amount", fs_amount_name(cell->amount.kind), "value", cell->amount.value,
-        "kind", fs_fault_kind_name(cell->kind), "bits", cell->bits->name, "guard",
-        fs_buf_text(&guard), "values", (json_int_t)cell->space->values, "sites",
-        (json_int_t)cell->space->values * (json_int_t)cell->space->bit_count, "trials",
-        (json_int_t)cell->trials, "faults_per_trial", fs_cell_faults(cell), "half_width",
+        "kind", kind, "pattern", pattern, "bits", cell->bits->name, "guard", fs_buf_text(&guard),
+        "values", (json_int_t)cell->space->values, "sites", (json_int_t)fs_cell_sites(cell),
+        "trials", (json_int_t)cell->trials, "faults_per_trial", fs_cell_faults(cell), "half_width",
         cli_json_real(half_width(plan, cell, P_WORST)), "half_width_rare",
         cli_json_real(half_width(plan, cell, P_RARE)));
     fs_buf_free(&guard);

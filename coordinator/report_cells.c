@@ -1,5 +1,7 @@
 #include "report_cells.h"
 
+#include <stdio.h>
+
 #include "report_columns.h"
 #include "report_place.h"
 
@@ -28,6 +30,17 @@ static void put_layer(report_columns *t, const fs_cell *cell)
     report_columns_number(t, "layer", cell->by_layer ? cell->layer : -1);
 }
 
+/* "flip", "burst:4, column:all". */
+static void put_form(report_columns *t, const fs_form *form)
+{
+    char kind[FS_FORM_TEXT_BYTES], pattern[FS_FORM_TEXT_BYTES], text[2 * FS_FORM_TEXT_BYTES + 2];
+    fs_form_kind_text(form->kind, kind);
+    fs_form_pattern_text(form->pattern, pattern);
+    const int whole = form->pattern.axis != FS_FORM_ELEMENT;
+    snprintf(text, sizeof text, "%s%s%s", kind, whole ? ", " : "", whole ? pattern : "");
+    report_columns_text(t, "kind", text);
+}
+
 /* What cells and groups say of their point in the same words. */
 static fs_status put_point(report_columns *t, const fs_cell *cell, fs_buf *scratch)
 {
@@ -37,7 +50,7 @@ static fs_status put_point(report_columns *t, const fs_cell *cell, fs_buf *scrat
     put_count(t, "sweep", cell->sweep);
     put_count(t, "arm", cell->arm);
     report_columns_number(t, "amount", cell->amount.value);
-    report_columns_text(t, "kind", fs_fault_kind_name(cell->kind));
+    put_form(t, &cell->form);
     return FS_OK;
 }
 

@@ -10,6 +10,9 @@ enum { FLAVOURS = 4 };
 typedef struct entry {
     uint32_t sweep;
     uint32_t kind;
+    uint32_t burst;
+    uint32_t axis;
+    uint32_t span;
     uint32_t guard;
     float threshold;
     double amount;
@@ -29,6 +32,9 @@ static int compare_point(const entry *x, const entry *y)
 {
     COMPARE(x->sweep, y->sweep);
     COMPARE(x->kind, y->kind);
+    COMPARE(x->burst, y->burst);
+    COMPARE(x->axis, y->axis);
+    COMPARE(x->span, y->span);
     COMPARE(x->guard, y->guard);
     COMPARE(x->threshold, y->threshold);
     COMPARE(x->amount, y->amount);
@@ -81,7 +87,10 @@ static entry entry_of(const summary *s, uint32_t index, int by_bits, int by_plac
     const fs_cell *cell = s->cells[index].cell;
     return (entry){
         .sweep = cell->sweep,
-        .kind = (uint32_t)cell->kind,
+        .kind = (uint32_t)cell->form.kind.word,
+        .burst = cell->form.kind.burst,
+        .axis = (uint32_t)cell->form.pattern.axis,
+        .span = cell->form.pattern.span,
         .guard = (uint32_t)cell->guard.kind,
         .threshold = cell->guard.kind == FS_GUARD_THRESHOLD ? cell->guard.threshold : 0,
         .amount = cell->amount.value,
@@ -114,7 +123,7 @@ static report_rate one_rate(const summary_cell *cell, int measure)
 
 static double sites(const fs_cell *cell)
 {
-    return (double)cell->space->values * cell->space->bit_count;
+    return (double)fs_cell_sites(cell);
 }
 
 /* The weighted mean, and the squares of its distances to the cells' limits. */

@@ -1,9 +1,9 @@
 /** Cells taken together as the figures read them, with intervals and differences between arms.
  *
- * A group is all cells of one sweep, arm, guard, fault kind and amount, with its bits and places
+ * A group is all cells of one sweep, arm, guard, form of fault and amount, with its bits and places
  * either told apart or taken together. A group of one cell has the cell's exact interval. A group
- * of several is a mean weighted by the cells' numbers of sites (values x bits), so that with one
- * fault a trial it speaks of a fault anywhere among them; its interval is the stratified Wilson
+ * of several is a mean weighted by the cells' numbers of sites (places of a fault), so that with
+ * one fault a trial it speaks of a fault anywhere among them; its interval is the stratified Wilson
  * interval: square-and-add of the cells' own (Yan and Su 2010; Zou and Donner 2008). A cell without
  * trials counts with the mean of the others and the interval [0, 1].
  * The difference of two arms adds their intervals in squares (Newcombe 1998), which leaves the

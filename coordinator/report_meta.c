@@ -117,20 +117,27 @@ static fs_status variants_json(json_t **out, fs_store *store, const fs_plan *pla
 static json_t *axis_json(const fs_sweep *sweep)
 {
     json_t *amounts = json_array(), *bits = json_array(), *guards = json_array();
-    json_t *kinds = json_array(), *by = json_array();
+    json_t *kinds = json_array(), *patterns = json_array(), *by = json_array();
+    char form[FS_FORM_TEXT_BYTES];
     for (size_t i = 0; i < sweep->amount_count; i++)
         json_array_append_new(amounts, json_real(sweep->amounts[i]));
     for (size_t i = 0; i < sweep->bits_count; i++)
         json_array_append_new(bits, report_json_text(sweep->bits[i].name));
     for (size_t i = 0; i < sweep->guard_count; i++)
         json_array_append_new(guards, guard_json(&sweep->guards[i]));
-    for (size_t i = 0; i < sweep->kind_count; i++)
-        json_array_append_new(kinds, json_string(fs_fault_kind_name(sweep->kinds[i])));
+    for (size_t i = 0; i < sweep->kind_count; i++) {
+        fs_form_kind_text(sweep->kinds[i], form);
+        json_array_append_new(kinds, json_string(form));
+    }
+    for (size_t i = 0; i < sweep->pattern_count; i++) {
+        fs_form_pattern_text(sweep->patterns[i], form);
+        json_array_append_new(patterns, json_string(form));
+    }
     if (sweep->by & FS_BY_LAYER) json_array_append_new(by, json_string("layer"));
     if (sweep->by & FS_BY_COMPONENT) json_array_append_new(by, json_string("component"));
     if (sweep->by & FS_BY_GROUP) json_array_append_new(by, json_string("group"));
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "amounts", amounts, "bits", bits, "guards",
-                     guards, "kinds", kinds, "by", by);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "amounts", amounts, "bits", bits, "guards",
+                     guards, "kinds", kinds, "patterns", patterns, "by", by);
 }
 
 static json_t *stop_json(const fs_stop *stop)

@@ -71,8 +71,7 @@ static fs_status draw_input(wk_activations *self, uint32_t input)
     const fs_extent extent = {.length = self->data->off[input + 1] - self->data->off[input],
                               .scored =
                                   self->data->kind == FS_TASK_LM ? self->data->scored[input] : 0};
-    const fs_form form = {.kind = {.word = (fs_form_word)cell->kind}};
-    FS_TRY(fs_activation_draw(&self->one, cell->space, cell->amount, &form, cell->draw_key,
+    FS_TRY(fs_activation_draw(&self->one, cell->space, cell->amount, &cell->form, cell->draw_key,
                               self->trial, input, extent));
     record->faults += self->one.count;
     record->faults_checksum =

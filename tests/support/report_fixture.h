@@ -38,8 +38,8 @@ static inline void report_fixture__sweep(report_fixture *self)
     sweep->amounts[0] = 1;
     sweep->amounts[1] = 10;
     sweep->amount_count = 2;
-    sweep->kinds[0] = FS_FAULT_FLIP;
     sweep->kind_count = 1;
+    sweep->pattern_count = 1;
     sweep->bits[0] = (fs_bits_choice){FS_BITS_EXPONENT, "exponent"};
     sweep->bits[1] = (fs_bits_choice){FS_BITS_MANTISSA, "mantissa"};
     sweep->bits_count = 2;

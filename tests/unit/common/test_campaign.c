@@ -97,7 +97,7 @@ static void defaults(void **state)
     const fs_sweep *s = &c->sweeps[0];
     assert_int_equal(s->set, fs_component_parse("all"));
     assert_int_equal(s->kind_count, 1);
-    assert_int_equal(s->kinds[0], FS_FAULT_FLIP);
+    assert_int_equal(s->kinds[0].word, FS_FORM_FLIP);
     assert_int_equal(s->bits[0].bits, 0xffffffff);
     assert_int_equal(s->guards[0].kind, FS_GUARD_NONE);
     assert_true(c->critical.perplexity_ratio == 1.5 && c->critical.accuracy_drop == 0.05);
@@ -194,8 +194,29 @@ static const bad cases[] = {
     {11, "    stop: {half_width: 0, at_most: 10}", 11, "sweep[0].stop.half_width", "above 0"},
     {11, "    stop: {half_width: 0.1, at_most: 10, confidence: 1}", 11, "sweep[0].stop.confidence",
      "from 0.5"},
-    {11, "    trials: 5\n    kind: burst", 12, "sweep[0].kind", "not supported"},
-    {11, "    trials: 5\n    kind: {burst: 3}", 12, "sweep[0].kind", "not supported"},
+    {11, "    trials: 5\n    kind: burst", 12, "sweep[0].kind", "{burst: 4}"},
+    {11, "    trials: 5\n    kind: {burst: 1}", 12, "sweep[0].kind.burst", "from 2 to 32"},
+    {11, "    trials: 5\n    kind: {burst: 33}", 12, "sweep[0].kind.burst", "from 2 to 32"},
+    {11, "    trials: 5\n    kind: {bursts: 3}", 12, "sweep[0].kind.bursts",
+     "did you mean 'burst'"},
+    {11, "    trials: 5\n    kind: {}", 12, "sweep[0].kind", "'burst' is missing"},
+    {11, "    trials: 5\n    kind: [{burst: 3}, {burst: 2}, {burst: 3}]", 12, "sweep[0].kind[2]",
+     "'burst:3' is given twice"},
+    {11, "    trials: 5\n    pattern: rows", 12, "sweep[0].pattern", "allowed: element"},
+    {11, "    trials: 5\n    pattern: row", 12, "sweep[0].pattern", "{row: 8} or {column: all}"},
+    {11, "    trials: 5\n    pattern: {row: 1}", 12, "sweep[0].pattern.row", "from 2 to 65536"},
+    {11, "    trials: 5\n    pattern: {column: 65537}", 12, "sweep[0].pattern.column",
+     "from 2 to 65536"},
+    {11, "    trials: 5\n    pattern: {row: every}", 12, "sweep[0].pattern.row", "'every'"},
+    {11, "    trials: 5\n    pattern: {row: 2, column: 2}", 12, "sweep[0].pattern.column",
+     "two patterns"},
+    {11, "    trials: 5\n    pattern: {}", 12, "sweep[0].pattern", "one of 'row', 'column'"},
+    {11, "    trials: 5\n    pattern: {diagonal: 2}", 12, "sweep[0].pattern.diagonal",
+     "unknown key"},
+    {11, "    trials: 5\n    pattern: []", 12, "sweep[0].pattern", "empty"},
+    {11, "    trials: 5\n    pattern: [{row: all}, element, {row: all}]", 12, "sweep[0].pattern[2]",
+     "'row:all' is given twice"},
+    {10, "    amount: {ber: 0.1}\n    kind: [flip, value]", 8, "sweep[0]", "whole words"},
     {11, "    trials: 5\n    kind: [flip, flop]", 12, "sweep[0].kind[1]", "did you mean 'flip'"},
     {11, "    trials: 5\n    kind: [flip, flip]", 12, "sweep[0].kind[1]", "twice"},
     {11, "    trials: 5\n    dtype: int8", 12, "sweep[0].dtype", "not supported"},
@@ -306,7 +327,10 @@ static void put_sweep(fs_buf *out, fs_rng *rng, int index)
                                        "[sign, 1, 2, 3]"};
     static const char *const guards[] = {"none", "nonfinite-zero", "{threshold: 10}",
                                          "{threshold: 0.1}", "{threshold: 3.3e7}"};
-    static const char *const kinds[] = {"stuck1", "flip", "stuck0"};
+    static const char *const kinds[] = {"stuck1", "{burst: 2}",  "flip",
+                                        "stuck0", "{burst: 32}", "{burst: 7}"};
+    static const char *const patterns[] = {"element",       "{row: 2}",        "{row: all}",
+                                           "{column: all}", "{column: 65536}", "{column: 3}"};
     static const char *const layers[] = {"2", "0", "1"};
     static const char *const by[] = {
         "none", "layer", "component", "group", "[component, layer]", "[layer, group]"};
@@ -325,7 +349,11 @@ static void put_sweep(fs_buf *out, fs_rng *rng, int index)
     put(out, "]}\n");
     if (pick(rng, 2)) {
         put(out, "    kind: ");
-        put_some(out, rng, kinds, 3);
+        put_some(out, rng, kinds, 6);
+    }
+    if (pick(rng, 2)) {
+        put(out, "\n    pattern: ");
+        put_some(out, rng, patterns, 6);
     }
     put(out, "\n    bits: ");
     put_some(out, rng, bits, 9);

@@ -164,7 +164,7 @@ static void ids_name_the_axes_that_vary(void **state)
     const fs_cell *cell = &p.plan->cells[fs_plan_find(p.plan, ids[9])];
     assert_int_equal(cell->layer, 1);
     assert_true(cell->by_layer);
-    assert_int_equal(cell->kind, FS_FAULT_STUCK0);
+    assert_int_equal(cell->form.kind.word, FS_FORM_STUCK0);
     assert_int_equal(cell->space->values, (D * FF + FF) + (FF * D + D));
     cell = &p.plan->cells[fs_plan_find(p.plan, "w/a,layer=2,bits=23+24")];
     assert_int_equal(cell->space->bits, 0x01800000);
@@ -192,7 +192,7 @@ static void order_is_sweep_arm_site_amount_kind_bits_guard(void **state)
                             assert_int_equal(c->arm, arm);
                             assert_int_equal(c->layer, layer);
                             assert_true(c->amount.value == count);
-                            assert_int_equal(c->kind, kind);
+                            assert_int_equal(c->form.kind.word, kind);
                             assert_ptr_equal(c->bits, &p.campaign->sweeps[0].bits[bits]);
                             assert_int_equal(c->guard.kind, guard);
                             assert_int_equal(c->pair, i % (p.plan->cell_count / 2));
@@ -236,9 +236,9 @@ static void arms_and_guards_meet_the_same_faults(void **state)
     for (size_t i = 0; i < plan->cell_count; i++)
         for (size_t j = 0; j < i; j++) {
             const fs_cell *a = &plan->cells[i], *b = &plan->cells[j];
-            int same_axes = a->sweep == b->sweep && a->layer == b->layer &&
-                            a->set == b->set && a->amount.value == b->amount.value &&
-                            a->kind == b->kind && a->bits == b->bits;
+            int same_axes = a->sweep == b->sweep && a->layer == b->layer && a->set == b->set &&
+                            a->amount.value == b->amount.value &&
+                            fs_form_equal(&a->form, &b->form) && a->bits == b->bits;
             int same_guard = a->guard.kind == b->guard.kind;
             /* Nothing but arm and guard leaves the key as it is. */
             assert_int_equal(a->draw_key == b->draw_key, same_axes);
@@ -311,6 +311,11 @@ static void the_fingerprint_follows_every_key(void **state)
          "sweep.s.stop: half_width 0.1 confidence 0.95, was none"},
         {9, "    trials: 5\n    bits: sign", "sweep.s.bits: sign, was all"},
         {9, "    trials: 5\n    kind: stuck0", "sweep.s.kind: stuck0, was flip"},
+        {9, "    trials: 5\n    kind: [flip, {burst: 4}, value]",
+         "sweep.s.kind: flip burst:4 value, was flip"},
+        {9, "    trials: 5\n    pattern: {column: all}", "sweep.s.pattern: column:all, was absent"},
+        {9, "    trials: 5\n    pattern: [element, {row: 8}]",
+         "sweep.s.pattern: element row:8, was absent"},
         {9, "    trials: 5\n    guard: {threshold: 2.5}", "sweep.s.guard: threshold:2.5, was none"},
         {10, "critical: {accuracy_drop: 0.2}", "critical.accuracy_drop: 0.2, was 0.1"},
     };
@@ -345,6 +350,7 @@ static void the_fingerprint_ignores_paths_and_spelling(void **state)
             " embedding.segment, mlp.down, mlp.up]}"},
         {8, "    amount: {count: [1]}"},
         {9, "    trials: 5\n    bits: [all]\n    kind: [flip]\n    guard: none\n"
+            "    pattern: [element]\n"
             "    phase: inference"},
         {2, "seed: 9 # a comment"},
     };

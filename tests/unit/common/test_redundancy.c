@@ -53,7 +53,7 @@ static void test_every_bit_once(void **state)
             expected += (uint64_t)tensor->rows * ((tensor->cols + 1) / 2 * 8 + 64);
         }
         assert_int_equal(fs_check_sites(space, &protect), expected);
-        assert_ok(fs_check_draw(&list, space, &protect, 1, FS_FAULT_FLIP, 5, 0));
+        assert_ok(fs_check_draw(&list, space, &protect, 1, FS_FORM_FLIP, 5, 0));
         assert_int_equal(list.count, expected);
         for (size_t i = 0; i < list.count; i++) {
             const fs_check_fault *f = &list.items[i];
@@ -91,8 +91,8 @@ static void test_rate(void **state)
     double sum = 0;
     uint64_t by_codec[2] = {0};
     for (uint64_t t = 0; t < TRIALS; t++) {
-        assert_ok(fs_check_draw(&list, space, &protect, rate, FS_FAULT_FLIP, 77, t));
-        assert_ok(fs_check_draw(&again, space, &protect, rate, FS_FAULT_FLIP, 77, t));
+        assert_ok(fs_check_draw(&list, space, &protect, rate, FS_FORM_FLIP, 77, t));
+        assert_ok(fs_check_draw(&again, space, &protect, rate, FS_FORM_FLIP, 77, t));
         assert_int_equal(list.count, again.count);
         for (size_t i = 0; i < list.count; i++) {
             assert_int_equal(list.items[i].element, again.items[i].element);
@@ -117,9 +117,9 @@ static void test_nothing_to_hit(void **state)
     const fs_protect inside = list_of("cep", "ep"), beside = list_of("secded", "none");
     fs_check_list list = {0};
     assert_int_equal(fs_check_sites(space, &inside), 0);
-    assert_ok(fs_check_draw(&list, space, &inside, 1, FS_FAULT_FLIP, 1, 1));
+    assert_ok(fs_check_draw(&list, space, &inside, 1, FS_FORM_FLIP, 1, 1));
     assert_int_equal(list.count, 0);
-    assert_ok(fs_check_draw(&list, space, &beside, 0, FS_FAULT_FLIP, 1, 1));
+    assert_ok(fs_check_draw(&list, space, &beside, 0, FS_FORM_FLIP, 1, 1));
     assert_int_equal(list.count, 0);
     fs_check_list_free(&list);
     fs_fault_space_destroy(&space);
@@ -133,7 +133,7 @@ static void test_apply(void **state)
     fs_check_apply(&fault, bytes);
     fs_check_apply(&fault, bytes);
     assert_int_equal(bytes[7], 0x20);
-    fault.kind = FS_FAULT_FLIP;
+    fault.kind = FS_FORM_FLIP;
     fault.bit = 60;
     fs_check_apply(&fault, bytes);
     assert_int_equal(bytes[7], 0x30);
