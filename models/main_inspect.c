@@ -5,17 +5,26 @@
 
 #include "hash.h"
 #include "main.h"
+#include "main_protect.h"
 #include "names.h"
 #include "nn_model.h"
 #include "safetensors.h"
 
 typedef struct inspect_values {
     int json;
+    const char *protect;
+    const char *dtype;
 } inspect_values;
 
 static const fs_option inspect_options[] = {
     {"json", 0, NULL, FS_OPTION_FLAG, offsetof(inspect_values, json), "print one JSON document", 0,
      0},
+    {"protect", 0, "LIST", FS_OPTION_TEXT, offsetof(inspect_values, protect),
+     "what storing it under these protections costs: names with commas between them, in the order "
+     "of decoding",
+     0, 0},
+    {"dtype", 0, "NAME", FS_OPTION_TEXT, offsetof(inspect_values, dtype),
+     "with --protect, the storage format: fp32, fp16 or bf16 (default: fp32)", 0, 0},
     {0},
 };
 
@@ -41,6 +50,9 @@ typedef struct inspection {
     uint64_t above_two; /* |w| >= 2, NaN and infinite: the top exponent bit is set */
     const char *dtype;
     char hash[FS_HASH_HEX_BYTES];
+    const char *protect; /* NULL: not asked for */
+    const char *protect_dtype;
+    json_t *protections; /* what they cost; NULL: not asked for */
 } inspection;
 
 static size_t bucket_of(float value)
@@ -93,7 +105,12 @@ static fs_status read_weights(inspection *self)
     nn_model *model = NULL;
     FS_TRY(nn_model_open(&model, self->dir, NULL));
     count_values(self, model);
+    fs_status status = FS_OK;
+    if (self->protect != NULL)
+        status =
+            main_protect_measure(&self->protections, model, self->protect, self->protect_dtype);
     nn_model_close(&model);
+    FS_TRY(status);
     FS_TRY(read_dtype(self));
     FS_TRY(fs_model_hash(&hash, self->dir));
     fs_hash_hex(&hash, self->hash);
@@ -108,7 +125,9 @@ static fs_status inspect(inspection *self)
     FS_TRY(fs_geometry_new(&self->geometry, &config));
     for (size_t i = 0; i < self->geometry->slice_count; i++)
         self->components[self->geometry->slices[i].component] += self->geometry->slices[i].values;
-    return fs_safetensors_present(self->dir) ? read_weights(self) : FS_OK;
+    if (fs_safetensors_present(self->dir)) return read_weights(self);
+    if (self->protect == NULL) return FS_OK;
+    return fs_fail(FS_ENOENT, "%s: --protect needs weights, and there are none", self->dir);
 }
 
 static const char *type_name(const fs_config *config)
@@ -184,6 +203,7 @@ static fs_status print_json(const inspection *self)
     json_object_set_new(root, "magnitude_histogram", histogram_json(self));
     json_object_set_new(root, "above_two",
                         self->weights ? json_integer((json_int_t)self->above_two) : json_null());
+    if (self->protections != NULL) json_object_set(root, "protections", self->protections);
     return main_json_print(root);
 }
 
@@ -210,6 +230,7 @@ static fs_status print_text(const inspection *self)
                100 * share(self, self->counts[i]));
     printf("\n%" PRIu64 " values have the top exponent bit set (|w| >= 2)\n", self->above_two);
     printf("dtype %s, hash %s\n", self->dtype == NULL ? "none" : self->dtype, self->hash);
+    if (self->protections != NULL) main_protect_print(self->protections);
     return FS_OK;
 }
 
@@ -217,10 +238,14 @@ static fs_status run(const void *values, const fs_arguments *arguments)
 {
     const inspect_values *v = values;
     char dir[FS_PATH_BYTES_MAX];
-    inspection self = {.dir = dir};
+    inspection self = {
+        .dir = dir, .protect = v->protect, .protect_dtype = v->dtype != NULL ? v->dtype : "fp32"};
+    if (v->dtype != NULL && v->protect == NULL)
+        return fs_fail(FS_EUSAGE, "--dtype goes with --protect");
     FS_TRY(fs_model_argument(dir, arguments->items[0]));
     fs_status status = inspect(&self);
     if (status == FS_OK) status = v->json ? print_json(&self) : print_text(&self);
+    json_decref(self.protections);
     fs_geometry_destroy(&self.geometry);
     return status;
 }

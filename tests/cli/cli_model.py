@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -337,6 +338,103 @@ class Inspect(ModelCase):
         self.error("config.json", "inspect", self.dir)
         (self.dir / "config.json").write_text("{")
         self.error("config.json", "inspect", self.dir)
+
+
+class Protect(ModelCase):
+    """`inspect --protect`, against the definitions in the codes' papers, worked out here."""
+
+    def model_with(self, odd, **kwargs):
+        model, _ = self.tiny(**kwargs)
+        data = bytearray((model / "model.safetensors").read_bytes())
+        start = 8 + int.from_bytes(data[:8], "little")
+        data[start:start + 4 * len(odd)] = array.array("f", odd).tobytes()
+        (model / "model.safetensors").write_bytes(data)
+        header = json.loads(data[8:start])
+        header.pop("__metadata__", None)
+        shapes = sorted((t["data_offsets"][0] // 4, name, t["shape"]) for name, t in header.items())
+        return model, array.array("f", data[start:]), shapes
+
+    def rows(self, model, protect, *args):
+        document = self.document("inspect", model, "--protect", protect, *args)["protections"]
+        return {"+".join(row["protect"]): row for row in document["rows"]}, document
+
+    def check(self, row, values, read):
+        """A row's numbers against the values before and after."""
+        errors = [abs(a - b) for a, b in zip(values, read)]
+        rms = math.sqrt(sum(x * x for x in values) / len(values))
+        self.assertEqual(row["altered"], sum(a != b for a, b in zip(values, read)))
+        self.assertEqual((row["lost"], row["max_error"]), (0, max(errors)))
+        error = math.sqrt(sum(e * e for e in errors) / len(errors))
+        self.assertAlmostEqual(row["rms_error"], error, delta=1e-12 + 1e-9 * error)
+        self.assertAlmostEqual(row["rms_error_relative"], error / rms, delta=1e-9)
+
+    @staticmethod
+    def masked(values, mask):
+        bits = array.array("I", array.array("f", values).tobytes())
+        return array.array("f", array.array("I", [b & mask for b in bits]).tobytes())
+
+    def test_values(self):
+        odd = [3.0, -2.5, 1.9999999, 0.0, 1e-40, -1e6]
+        model, values, shapes = self.model_with(odd)
+        rows, document = self.rows(model, "cep,ep,secded")
+        self.assertEqual(list(rows), ["", "cep", "ep", "secded", "cep+ep+secded"])
+        self.assertEqual((document["dtype"], document["values"]), ("fp32", len(values)))
+        largest = 2 - 2.0 ** -23
+        clipped = [min(max(x, -largest), largest) for x in values]
+        self.check(rows[""], values, values)
+        self.check(rows["ep"], values, clipped)
+        self.check(rows["cep"], values, self.masked(values, 0xffffff00))
+        self.check(rows["cep+ep+secded"], values, self.masked(clipped, 0xffffff00))
+        worst = max(start for start, _, _ in shapes if start <= 5) # where -1e6 lies
+        self.assertEqual((rows["ep"]["max_error_tensor"], rows["ep"]["max_error_index"]),
+                         (next(n for s, n, _ in shapes if s == worst).removeprefix("bert."), 5 - worst))
+        for row in rows.values():
+            self.assertGreater(row["decode_s_per_forward"], 0)
+            self.assertAlmostEqual(row["decode_ns_per_value"] * len(values) * 1e-9,
+                                   row["decode_s_per_forward"], delta=1e-12)
+        text, _ = self.model("inspect", model, "--protect", "cep,ep,secded")
+        self.assertIn("cep,ep,secded", text)
+
+    def test_redundant_bits(self):
+        model, values, shapes = self.model_with([])
+        rows, _ = self.rows(model, "tmr-exponent,secded,scrub")
+        lines = [(math.prod(shape[:-1]), shape[-1]) for _, _, shape in shapes]
+        pairs = sum(n * ((cols + 1) // 2) * 8 for n, cols in lines)
+        self.assertEqual(rows["secded"]["redundant_bits"], pairs)
+        self.assertEqual(rows["tmr-exponent"]["redundant_bits"], 2 * len(values))
+        scrub = rows["scrub"]["redundant_bits"]
+        self.assertEqual(scrub % sum(n for n, _ in lines), 0) # as many for each row
+        whole = rows["tmr-exponent+secded+scrub"]
+        self.assertEqual(whole["redundant_bits"], pairs + 2 * len(values) + scrub)
+        self.assertAlmostEqual(whole["bits_per_value"], 32 + whole["redundant_bits"] / len(values))
+        self.assertEqual(whole["altered"], 0)
+
+    def test_sixteen_bits(self):
+        model, values, _ = self.model_with([3.0, -2.5, 1e-7, 0.1])
+        halves = [struct.unpack("e", struct.pack("e", x))[0] for x in values]
+        rows, document = self.rows(model, "mset", "--dtype", "fp16")
+        self.assertEqual(document["dtype"], "fp16")
+        self.check(rows[""], values, halves)
+        self.assertEqual(rows["mset"]["bits_per_value"], 16)
+        model, values, _ = self.model_with([1e6, 3.0]) # beyond fp16
+        row = self.rows(model, "ep", "--dtype", "fp16")[0]
+        self.assertEqual((row[""]["lost"], row[""]["rms_error"]), (1, None))
+        self.assertEqual(row["ep"]["lost"], 0) # clipped
+
+    def test_refusals(self):
+        model, _, _ = self.model_with([])
+        for words, args in {
+                "unknown protection 'evil'": ("--protect", "ep,evil"),
+                "unknown protection ''": ("--protect", ""),
+                "both keep their redundancy in the lowest bits": ("--protect", "cep,op"),
+                "more than 8 protections": ("--protect", ",".join(["ep"] * 9)),
+                "the list is too long": ("--protect", "e" * 600),
+                "the cost of int8 is not measured": ("--protect", "ep", "--dtype", "int8"),
+                '"fp8" is not one of': ("--protect", "ep", "--dtype", "fp8"),
+                "--dtype goes with --protect": ("--dtype", "fp16")}.items():
+            self.error(words, "inspect", model, *args)
+        (model / "model.safetensors").unlink()
+        self.error("--protect needs weights", "inspect", model, "--protect", "ep", code=2)
 
 
 if __name__ == "__main__":
