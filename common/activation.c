@@ -39,6 +39,12 @@ fs_stage_set fs_stage_parse(const char *word)
     return 0;
 }
 
+fs_format_kind fs_activation_format(fs_format_kind parameters)
+{
+    return parameters == FS_FORMAT_FP16 || parameters == FS_FORMAT_BF16 ? parameters
+                                                                        : FS_FORMAT_FP32;
+}
+
 /* --- Places ----------------------------------------------------------------------------------- */
 
 fs_place fs_place_of(fs_stage stage, uint32_t layer)

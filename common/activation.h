@@ -13,7 +13,7 @@
  * What is read: a hit value goes through the sweep's read guard once, right behind the fault, if
  * the fault changed it. Values that no fault hit are not looked at: they are what arithmetic made,
  * and a guard on them would change clean runs. Protections are codes of stored weights and never
- * see an activation; the words are fp32.
+ * see an activation. The words are of the arm's storage format if it has 16 bits, else fp32.
  *
  * Thread rule: reentrant. Source: `faults.md`, "Sites"; the paper's In / 1..N / Out are
  * embedding.out, block.out of each layer, logits. */
@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "fault_form.h"
+#include "format.h"
 #include "geometry.h"
 #include "status.h"
 
@@ -66,6 +67,10 @@ typedef struct fs_extent {
  * / 1..N / Out), 0 for another word. */
 const char *fs_stage_name(fs_stage stage);
 fs_stage_set fs_stage_parse(const char *word);
+
+/** @return the format of activations in a model whose parameters are stored in another: the same
+ * where that has 16 bits; the others compute in fp32. */
+fs_format_kind fs_activation_format(fs_format_kind parameters);
 
 /** `layer` is not read for stages of no layer. */
 fs_place fs_place_of(fs_stage stage, uint32_t layer);

@@ -18,6 +18,7 @@ typedef struct reading {
     fs_yaml_at finetune_data;
     int drop_given;
     int ratio_given;
+    fs_format_kind dtype; /* the arms' default */
 } reading;
 
 static const char *const kind_words[] = {"classification", "language-model", NULL};
@@ -94,7 +95,7 @@ static fs_status read_task(const fs_yaml_at *at, void *target)
         {"model", read_model, NULL, 1},
         {"data", read_data, NULL, 1},
         {"examples", read_examples, NULL, 0},
-        {"dtype", fs__dtype_read, NULL, 0},
+        {"dtype", NULL, FS_DTYPE_ELSEWHERE, 0},
         {NULL, NULL, NULL, 0},
     };
     reading *r = target;
@@ -114,6 +115,21 @@ static fs_status read_task(const fs_yaml_at *at, void *target)
 
 /* --- arms ------------------------------------------------------------------------------------- */
 
+static fs_status read_format(const fs_yaml_at *at, fs_format_kind *out)
+{
+    const char *words[FS_FORMAT_COUNT + 1] = {NULL};
+    size_t choice;
+    for (unsigned i = 0; i < FS_FORMAT_COUNT; i++) words[i] = fs_format_of((fs_format_kind)i)->name;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    *out = (fs_format_kind)choice;
+    return FS_OK;
+}
+
+static fs_status read_dtype(const fs_yaml_at *at, void *target)
+{
+    return read_format(at, &((reading *)target)->dtype);
+}
+
 typedef struct arm_reading {
     fs_arm *arm;
     const char *path;
@@ -128,6 +144,11 @@ static fs_status read_arm_model(const fs_yaml_at *at, void *target)
 {
     arm_reading *r = target;
     return fs__model_find(at, r->path, r->arm->model);
+}
+
+static fs_status read_arm_dtype(const fs_yaml_at *at, void *target)
+{
+    return read_format(at, &((arm_reading *)target)->arm->dtype);
 }
 
 static fs_status read_protection(const fs_yaml_at *at, void *target)
@@ -153,6 +174,7 @@ static fs_status read_protection(const fs_yaml_at *at, void *target)
 
 int fs_arm_has_checks(const fs_arm *arm)
 {
+    if (arm->dtype == FS_FORMAT_INT8) return 1;
     for (unsigned i = 0; i < arm->protect_count; i++)
         if (fs_codec_find(arm->protect[i])->check_bits > 0) return 1;
     return 0;
@@ -180,7 +202,7 @@ static fs_status read_arm(const fs_yaml_at *at, void *target)
         {"model", read_arm_model, NULL, 0},
         {"protect", read_protect, NULL, 0},
         {"metadata", read_metadata, NULL, 0},
-        {"dtype", fs__dtype_read, NULL, 0},
+        {"dtype", read_arm_dtype, NULL, 0},
         {"finetune", NULL, FS_LATER, 0},
         {NULL, NULL, NULL, 0},
     };
@@ -188,6 +210,7 @@ static fs_status read_arm(const fs_yaml_at *at, void *target)
     fs_campaign *c = r->campaign;
     arm_reading arm = {.arm = &c->arms[c->arm_count], .path = r->path};
     arm.arm->metadata = 1;
+    arm.arm->dtype = FS_FORMAT_COUNT; /* the campaign's, which may be written below */
     FS_TRY(fs_yaml_map(at, fields, NULL, &arm));
     for (size_t i = 0; i < c->arm_count; i++)
         if (strcmp(c->arms[i].name, arm.arm->name) == 0)
@@ -209,17 +232,20 @@ static fs_status read_arms(const fs_yaml_at *at, void *target)
     return fs_yaml_list(at, FS_ARMS_MAX, read_arm, target);
 }
 
-/** Arms omitted: the model as it is. An arm without a model has the task's. */
-static fs_status settle_arms(fs_campaign *c)
+/** Arms omitted: the model as it is. An arm without a model has the task's, one without a storage
+ * format `dtype`. */
+static fs_status settle_arms(fs_campaign *c, fs_format_kind dtype)
 {
     if (c->arms == NULL) {
         c->arms = calloc(1, sizeof *c->arms);
         if (c->arms == NULL) return fs_fail(FS_ENOMEM, "no memory for a campaign");
         memcpy(c->arms[0].name, "unprotected", sizeof "unprotected");
+        c->arms[0].dtype = dtype;
         c->arm_count = 1;
     }
     for (size_t i = 0; i < c->arm_count; i++) {
         fs_arm *arm = &c->arms[i];
+        if (arm->dtype == FS_FORMAT_COUNT) arm->dtype = dtype;
         if (arm->model[0] == '\0') memcpy(arm->model, c->task.model, FS_PATH_BYTES_MAX);
         if (!fs_arm_has_checks(arm)) arm->metadata = 1; /* says nothing there */
     }
@@ -344,7 +370,7 @@ static fs_status read_root(reading *r, fs_yaml *doc)
         {"arms", read_arms, NULL, 0},
         {"sweep", read_sweeps, NULL, 1},
         {"critical", read_critical, NULL, 0},
-        {"dtype", fs__dtype_read, NULL, 0},
+        {"dtype", read_dtype, NULL, 0},
         {"train", NULL, FS_LATER, 0},
         {"finetune", read_finetune, NULL, 0},
         {"fit", NULL, FS_LATER, 0},
@@ -355,7 +381,7 @@ static fs_status read_root(reading *r, fs_yaml *doc)
     FS_TRY(fs_yaml_map(&root, fields, NULL, r));
     FS_TRY(settle_critical(r));
     FS_TRY(settle_finetune(r, &root));
-    return settle_arms(r->campaign);
+    return settle_arms(r->campaign, r->dtype);
 }
 
 /** `name` stands in messages; `path` anchors relative paths, NULL: there are none. */

@@ -37,9 +37,10 @@ typedef struct fs_task {
 typedef struct fs_arm {
     char name[FS_NAME_BYTES_MAX];
     char model[FS_PATH_BYTES_MAX];
+    fs_format_kind dtype; /* storage of its parameters; see fs_activation_format for the rest */
     unsigned protect_count;
     char protect[FS_PROTECT_MAX][FS_NAME_BYTES_MAX];
-    int metadata; /* redundant bits that the protections keep beside the words are hit too */
+    int metadata; /* what is stored beside the words, redundant bits and scales, is hit too */
 } fs_arm;
 
 /** A stopping rule on the share of critical trials: looks at fixed trial counts, interval of
@@ -50,7 +51,9 @@ typedef struct fs_stop {
     uint64_t at_most;
 } fs_stop;
 
-/** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). */
+/** One value of the `bits` axis and the word it was written as ("exponent", "30", "23+24"). A word
+ * means other bits in each format; here they are those of fp32, fs_bits_choice_in gives another's.
+ */
 typedef struct fs_bits_choice {
     fs_bits bits;
     char name[FS_NAME_BYTES_MAX];
@@ -137,7 +140,12 @@ void fs_campaign_destroy(fs_campaign **self);
 FS_MUST_CHECK fs_status fs_campaign_write(const fs_campaign *self, fs_buf *out);
 /** Appends the guard's word, "none", "nonfinite-zero" or "threshold:T". */
 FS_MUST_CHECK fs_status fs_guard_write(const fs_guard *guard, fs_buf *out);
-/** @return nonzero if the arm's protections keep redundant bits beside the words. */
+/** Resolves a choice for words of a format. Errors: FS_ECONFIG naming a bit that the words lack, or
+ * that the format has no exponent. */
+FS_MUST_CHECK fs_status fs_bits_choice_in(const fs_bits_choice *choice, const fs_format *format,
+                                          fs_bits *out);
+/** @return nonzero if the arm keeps bits beside the words: its protections' redundant ones, or the
+ * scales of int8. */
 int fs_arm_has_checks(const fs_arm *arm);
 /** @return "count", "rate", "ber"; "flip", "stuck0", "stuck1"; "as-is", "hf". */
 const char *fs_amount_name(fs_amount_kind kind);

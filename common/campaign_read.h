@@ -5,7 +5,8 @@
 #include "campaign.h"
 #include "yaml_reader.h"
 
-#define FS_LATER "is not supported by this version yet"
+#define FS_LATER           "is not supported by this version yet"
+#define FS_DTYPE_ELSEWHERE "belongs to an arm: write it there, or once for all arms beside 'arms'"
 
 /** An fs_yaml_read of one sweep; target: fs_sweep, zeroed. */
 FS_MUST_CHECK fs_status fs__sweep_read(const fs_yaml_at *at, void *target);
@@ -23,8 +24,6 @@ FS_MUST_CHECK fs_status fs__forms_settle(const fs_yaml_at *at, fs_sweep *sweep);
 /** Appends one of them as a campaign has it: "{burst: 4}", "{row: all}". */
 FS_MUST_CHECK fs_status fs__kind_write(fs_form_kind kind, fs_buf *out);
 FS_MUST_CHECK fs_status fs__pattern_write(fs_form_pattern pattern, fs_buf *out);
-/** An fs_yaml_read that accepts "fp32" alone; no target. */
-FS_MUST_CHECK fs_status fs__dtype_read(const fs_yaml_at *at, void *target);
 
 /** Finds the folder that `at` names for a campaign at `file`, and writes its absolute path. NULL
  * for `file`: the path is absolute and taken as it is, whatever lies there.

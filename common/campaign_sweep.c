@@ -31,12 +31,6 @@ static fs_status only(const fs_yaml_at *at, const char *word)
     return fs_yaml_fail(at, FS_ECONFIG, "'%.40s' " FS_LATER "; only %s is", text, word);
 }
 
-fs_status fs__dtype_read(const fs_yaml_at *at, void *target)
-{
-    (void)target;
-    return only(at, "fp32");
-}
-
 static fs_status read_phase(const fs_yaml_at *at, void *target)
 {
     (void)target;
@@ -131,7 +125,7 @@ static fs_status read_bit(const fs_yaml_at *at, fs_bits_choice *out)
     }
     size_t choice;
     FS_TRY(fs_yaml_choice(at, words, &choice));
-    out->bits = fs_bits_parse(words[choice]);
+    out->bits = fs_bits_parse(words[choice], fs_format_of(FS_FORMAT_FP32));
     snprintf(out->name, sizeof out->name, "%s", words[choice]);
     return FS_OK;
 }
@@ -162,6 +156,19 @@ static void name_set(fs_bits_choice *choice)
         used += (size_t)n;
         if (last >= i + 2) i = last;
     }
+}
+
+fs_status fs_bits_choice_in(const fs_bits_choice *choice, const fs_format *format, fs_bits *out)
+{
+    const fs_bits all = fs_bits_parse("all", format);
+    const int is_word = choice->name[0] > '9';
+    *out = is_word ? fs_bits_parse(choice->name, format) : choice->bits;
+    if (*out == 0)
+        return fs_fail(FS_ECONFIG, "bits '%s': %s words have no %s", choice->name, format->name,
+                       choice->name);
+    if ((*out & ~all) == 0) return FS_OK;
+    return fs_fail(FS_ECONFIG, "bit %d: %s words have bits 0..%u", 31 - __builtin_clz(*out & ~all),
+                   format->name, format->bits - 1);
 }
 
 static fs_status read_bits_item(const fs_yaml_at *at, void *target)
@@ -300,7 +307,7 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
         {"guard", read_guards, NULL, 0},
         {"trials", read_trials, NULL, 0},
         {"stop", read_stop, NULL, 0},
-        {"dtype", fs__dtype_read, NULL, 0},
+        {"dtype", NULL, FS_DTYPE_ELSEWHERE, 0},
         {"phase", read_phase, NULL, 0},
         {"persistence", read_persistence, NULL, 0},
         {"metadata", NULL, FS_LATER, 0},

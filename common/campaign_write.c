@@ -65,6 +65,8 @@ static fs_status write_arm(const fs_arm *arm, fs_buf *out)
 {
     FS_TRY(fs_buf_printf(out, "  - name: %s\n    model: ", arm->name));
     FS_TRY(write_quoted(out, arm->model));
+    if (arm->dtype != FS_FORMAT_FP32)
+        FS_TRY(fs_buf_printf(out, "\n    dtype: %s", fs_format_of(arm->dtype)->name));
     FS_TRY(fs_buf_puts(out, "\n    protect: ["));
     for (unsigned i = 0; i < arm->protect_count; i++)
         FS_TRY(fs_buf_printf(out, "%s%s", i == 0 ? "" : ", ", arm->protect[i]));

@@ -292,11 +292,11 @@ uint32_t fs_fault_apply(fs_fault fault, uint32_t word)
     return word;
 }
 
-fs_bits fs_bits_parse(const char *word)
+fs_bits fs_bits_parse(const char *word, const fs_format *format)
 {
-    if (strcmp(word, "all") == 0) return FS_BITS_ALL;
-    if (strcmp(word, "sign") == 0) return FS_BITS_SIGN;
-    if (strcmp(word, "exponent") == 0) return FS_BITS_EXPONENT;
-    if (strcmp(word, "mantissa") == 0) return FS_BITS_MANTISSA;
+    if (strcmp(word, "all") == 0) return format->sign | format->exponent | format->mantissa;
+    if (strcmp(word, "sign") == 0) return format->sign;
+    if (strcmp(word, "exponent") == 0) return format->exponent;
+    if (strcmp(word, "mantissa") == 0) return format->mantissa;
     return 0;
 }

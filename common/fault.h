@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "format.h"
 #include "geometry.h"
 #include "grid.h"
 #include "rng.h"
@@ -107,7 +108,8 @@ uint64_t fs_fault_list_checksum(const fs_fault_list *self);
 /** @return the word after the fault. */
 uint32_t fs_fault_apply(fs_fault fault, uint32_t word);
 
-/** Reads "all", "sign", "exponent", "mantissa". @return 0 for another word. */
-fs_bits fs_bits_parse(const char *word);
+/** Reads "all", "sign", "exponent", "mantissa" as bits of a format's words. @return 0 for another
+ * word, and for what the format has none of. */
+fs_bits fs_bits_parse(const char *word, const fs_format *format);
 
 #endif

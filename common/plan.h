@@ -32,9 +32,12 @@ typedef struct fs_cell {
     fs_amount amount;
     fs_form form;
     const fs_bits_choice *bits; /* into the campaign */
+    fs_format_kind format;      /* of the words that are hit; `space` holds the bits in them */
     fs_guard guard;
-    uint32_t variant;   /* index into the plan's variants */
-    uint64_t draw_key;  /* of its faults; the same in every arm and guard */
+    uint32_t variant; /* index into the plan's variants */
+    /** Of its faults; the same in every arm and guard. Arms of one storage format meet the same
+     * faults; under `rate`, those of unlike formats the same values, each with a bit of its own. */
+    uint64_t draw_key;
     uint64_t check_key; /* of those in redundant bits; the same in arms of equal protections */
     double check_rate;  /* the probability of each redundant bit; 0: none is hit */
     uint64_t trials;    /* planned; the most, under a stopping rule */
@@ -77,7 +80,8 @@ typedef struct fs_plan {
     char *identity;          /* the canonical text under the fingerprint: one "key: value" a
                                 line, so that two of them can be compared line by line; hashes
                                 in place of paths */
-    fs_fault_space **spaces; /* of the cells; one is shared by all arms, amounts and guards */
+    fs_fault_space **spaces; /* of the cells; one is shared by all arms of a storage format,
+                                amounts and guards */
     size_t space_count;
 } fs_plan;
 

@@ -18,7 +18,7 @@ typedef struct expansion {
     size_t site_count;
     int layers_vary; /* axes that are shown in an id */
     int parts_vary;
-    fs_fault_space **spaces;        /* [site][bits], inside the plan's */
+    size_t spaces[FS_FORMAT_COUNT]; /* of words of a format, [site][bits]: first in the plan's */
     uint32_t variants[FS_AXIS_MAX]; /* of the arm in work, by guard */
     fs_hash geometry;
 } expansion;
@@ -31,24 +31,56 @@ static void find_axes(expansion *e)
     }
 }
 
-static fs_status make_spaces(expansion *e)
+/** The words that the cells of an arm hit. What is only computed with is fp32, but activations. */
+static fs_format_kind words_of(const expansion *e, const fs_arm *arm)
+{
+    if (e->sweep->site->when == FS_SITE_STORED) return arm->dtype;
+    return e->sweep->site->when == FS_SITE_COMPUTED ? fs_activation_format(arm->dtype)
+                                                    : FS_FORMAT_FP32;
+}
+
+/** Resolves the bits axis for an arm's words. */
+static fs_status find_bits(const expansion *e, const fs_arm *arm, fs_bits out[FS_AXIS_MAX])
+{
+    const fs_sweep *sweep = e->sweep;
+    const fs_format *format = fs_format_of(words_of(e, arm));
+    for (size_t b = 0; b < sweep->bits_count; b++) {
+        fs_status status = fs_bits_choice_in(&sweep->bits[b], format, &out[b]);
+        if (status != FS_OK) return fs_wrap(status, "sweep %s, arm %s", sweep->name, arm->name);
+        for (size_t i = 0; i < b; i++)
+            if (out[i] == out[b])
+                return fs_fail(
+                    FS_ECONFIG, "sweep %s, arm %s: bits '%s' and '%s' are the same of %s words",
+                    sweep->name, arm->name, sweep->bits[i].name, sweep->bits[b].name, format->name);
+    }
+    return FS_OK;
+}
+
+/** Makes the spaces of an arm's words, unless an arm of that format has them. */
+static fs_status make_spaces(expansion *e, const fs_arm *arm)
 {
     fs_plan *plan = e->plan;
     const fs_sweep *sweep = e->sweep;
+    const fs_format_kind format = words_of(e, arm);
+    fs_bits bits[FS_AXIS_MAX];
+    if (arm->dtype == FS_FORMAT_INT8 || (sweep->site->when != FS_SITE_STORED && arm->dtype != FS_FORMAT_FP32))
+        return fs_fail(FS_ECONFIG, "sweep %s, arm %s: dtype %s is for 16-bit parameters yet",
+                       sweep->name, arm->name, fs_format_of(arm->dtype)->name);
+    if (e->spaces[format] != SIZE_MAX) return FS_OK;
+    FS_TRY(find_bits(e, arm, bits));
     size_t add = e->site_count * sweep->bits_count;
     fs_fault_space **grown =
         realloc(plan->spaces, (plan->space_count + add) * sizeof(fs_fault_space *));
     if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
     plan->spaces = grown;
-    size_t first = plan->space_count;
+    e->spaces[format] = plan->space_count;
     for (size_t s = 0; s < e->site_count; s++) {
         for (size_t b = 0; b < sweep->bits_count; b++) {
-            FS_TRY(fs__plan_space(plan, sweep, &e->sites[s], sweep->bits[b].bits,
+            FS_TRY(fs__plan_space(plan, sweep, &e->sites[s], bits[b],
                                   &plan->spaces[plan->space_count]));
             plan->space_count++;
         }
     }
-    e->spaces = plan->spaces + first;
     return FS_OK;
 }
 
@@ -60,7 +92,8 @@ static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard,
     fs_variant wanted = {.model = fs__plan_model_of(plan, arm), .arm = arm_index};
     const char *names[FS_PROTECT_MAX];
     for (unsigned i = 0; i < arm->protect_count; i++) names[i] = arm->protect[i];
-    fs_status status = fs_protect_init(&wanted.protect, names, arm->protect_count, guard);
+    fs_status status =
+        fs_protect_init_format(&wanted.protect, names, arm->protect_count, guard, arm->dtype);
     if (status != FS_OK) return fs_wrap(status, "arm %s", arm->name);
     for (size_t i = 0; i < plan->variant_count; i++) {
         *out = (uint32_t)i;
@@ -129,7 +162,8 @@ static fs_status name_cell(const expansion *e, const char *part, fs_cell *cell)
     return FS_OK;
 }
 
-/** The key of a cell's faults: all that says where and how many, nothing of arm and guard. */
+/** The key of a cell's faults: all that says where and how many, nothing of arm and guard, nor of a
+ * storage format: bits are named as of fp32. */
 static uint64_t draw_key(const expansion *e, const fs_cell *cell)
 {
     char amount[FS_NUMBER_BYTES], form[FS_FORM_TEXT_BYTES];
@@ -144,7 +178,7 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     for (size_t i = 0; i < cell->space->slice_count; i++)
         fs_hasher_number(&hasher, cell->space->slices[i]);
     if (cell->site->key != NULL) cell->site->key(&hasher, cell);
-    fs_hasher_number(&hasher, cell->space->bits);
+    fs_hasher_number(&hasher, cell->bits->bits);
     fs_hasher_text(&hasher, fs_amount_name(cell->amount.kind));
     fs_number_text(cell->amount.value, amount);
     fs_hasher_text(&hasher, amount);
@@ -231,6 +265,7 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
     size_t amount = place % sweep->amount_count;
     place /= sweep->amount_count;
     FS_ASSERT(place < e->site_count);
+    const fs_format_kind format = words_of(e, &e->plan->campaign->arms[arm]);
     *cell = (fs_cell){
         .sweep = e->sweep_index,
         .arm = arm,
@@ -243,10 +278,11 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
         .amount = {.kind = sweep->amount_kind, .value = sweep->amounts[amount]},
         .form = {sweep->kinds[kind], sweep->patterns[pattern]},
         .bits = &sweep->bits[bits],
+        .format = format,
         .guard = sweep->guards[guard],
         .variant = e->variants[guard],
         .trials = sweep->trials,
-        .space = e->spaces[place * sweep->bits_count + bits],
+        .space = e->plan->spaces[e->spaces[format] + place * sweep->bits_count + bits],
     };
     FS_TRY(check_form(sweep, cell));
     cell->draw_key = draw_key(e, cell);
@@ -273,11 +309,11 @@ static fs_status expand(expansion *e, uint32_t pair_first)
                        "sweep %s: %zu cells in each of %zu arms, beyond the %d cells of "
                        "a campaign",
                        e->sweep->name, count, arms, FS_CELLS_MAX);
-    FS_TRY(make_spaces(e));
     fs_cell *grown = realloc(plan->cells, (plan->cell_count + count * arms) * sizeof *grown);
     if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for a plan");
     plan->cells = grown;
     for (uint32_t arm = 0; arm < arms; arm++) {
+        FS_TRY(make_spaces(e, &plan->campaign->arms[arm]));
         for (size_t g = 0; g < e->sweep->guard_count; g++)
             FS_TRY(find_variant(plan, arm, e->sweep->guards[g], &e->variants[g]));
         for (size_t place = 0; place < count; place++) {
@@ -300,6 +336,7 @@ fs_status fs__plan_cells(fs_plan *self)
     uint32_t pair = 0;
     for (uint32_t i = 0; i < self->campaign->sweep_count; i++) {
         expansion e = {.plan = self, .sweep = &self->campaign->sweeps[i], .sweep_index = i};
+        for (int f = 0; f < FS_FORMAT_COUNT; f++) e.spaces[f] = SIZE_MAX;
         fs__geometry_hash(&e.geometry, self->models[0].geometry);
         fs_status status = fs__plan_sites(self, e.sweep, &e.sites, &e.site_count);
         if (status == FS_OK) {

@@ -46,6 +46,9 @@ static fs_status put_arms(const fs_plan *plan, fs_buf *out)
         char key[FS_NAME_BYTES_MAX + 16];
         snprintf(key, sizeof key, "arm.%s.model", arm->name);
         FS_TRY(put_hash(out, key, &model->hash, model->has_weights));
+        if (arm->dtype != FS_FORMAT_FP32)
+            FS_TRY(fs_buf_printf(out, "arm.%s.dtype: %s\n", arm->name,
+                                 fs_format_of(arm->dtype)->name));
         FS_TRY(fs_buf_printf(out, "arm.%s.protect:", arm->name));
         for (unsigned p = 0; p < arm->protect_count; p++)
             FS_TRY(fs_buf_printf(out, " %s", arm->protect[p]));

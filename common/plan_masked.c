@@ -7,7 +7,7 @@
 static fs_bits unread_bits(const fs_protect *protect)
 {
     if (protect->codec_count != 1 || strcmp(protect->codecs[0]->name, "ep") != 0) return 0;
-    return (fs_bits)1 << 30;
+    return fs_protect_format(protect)->top_exponent;
 }
 
 /* A detected fault is known to be wrong wherever it lies; EP detects nothing. */

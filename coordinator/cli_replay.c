@@ -134,14 +134,18 @@ static fs_status append_json(printer *self, const replay_result *result)
     return FS_OK;
 }
 
-static const char *bit_field(unsigned bit)
+static const char *bit_field(const fs_format *format, unsigned bit)
 {
-    return bit == 31 ? "sign" : bit >= 23 ? "exponent" : "mantissa";
+    if (format->sign >> bit & 1) return "sign";
+    return format->exponent >> bit & 1 ? "exponent" : "mantissa";
 }
 
-static void print_fault(const fs_geometry *geometry, const fs_trial_record *record,
+static void print_fault(const fs_cell *cell, const fs_trial_record *record,
                         const fs_fault_record *fault)
 {
+    const fs_geometry *geometry = cell->space->geometry;
+    const fs_format *format = fs_format_of(cell->format);
+    const int digits = (int)format->bits / 4;
     uint64_t at[3];
     unsigned count = index_of(geometry, record, fault, at);
     if (record->activations) {
@@ -152,8 +156,8 @@ static void print_fault(const fs_geometry *geometry, const fs_trial_record *reco
         printf("  %s", geometry->tensors[fault->tensor].name);
     }
     for (unsigned i = 0; i < count; i++) printf("%s%" PRIu64, i == 0 ? "[" : ", ", at[i]);
-    printf("] bit %u (%s): stored %08x -> %08x, read %.9g -> %.9g\n", fault->bit,
-           bit_field(fault->bit), fault->before, fault->after,
+    printf("] bit %u (%s): stored %0*x -> %0*x, read %.9g -> %.9g\n", fault->bit,
+           bit_field(format, fault->bit), digits, fault->before, digits, fault->after,
            (double)float_of(fault->value_before), (double)float_of(fault->value_after));
 }
 
@@ -183,7 +187,7 @@ static void print_text(printer *self, const replay_result *result)
                " of units wrongly, %" PRIu64 " detected\n",
                r->check_faults, r->corrected, r->miscorrected, r->detected);
     for (uint32_t i = 0; i < r->kept; i++) {
-        print_fault(geometry_of(self, result->id.cell), r, &r->fault[i]);
+        print_fault(&self->plan->cells[result->id.cell], r, &r->fault[i]);
     }
     if (r->kept < r->faults) printf("  ... and %" PRIu64 " more\n", r->faults - r->kept);
     print_place(self, result);

@@ -1,0 +1,170 @@
+/* Trials on models stored in every format: decoding what is touched against decoding everything,
+ * nothing hit, threads. */
+#include "testing.h"
+
+#include "buf.h"
+#include "campaign.h"
+#include "file.h"
+#include "plan.h"
+#include "tiny_model.h"
+#include "wk_executor.h"
+
+static const char *const protections[] = {"",        "ep",         "mset, scrub",
+                                          "cep, ep", "op, secded", "secded-exponent, range"};
+enum { PROTECTIONS = sizeof protections / sizeof protections[0] };
+
+typedef struct fixture {
+    char *folder;
+    fs_campaign *campaign;
+    fs_plan *plan;
+} fixture;
+
+static wk_executor *executor(const fixture *f, int brute_force, unsigned threads)
+{
+    wk_executor *made;
+    const wk_options options = {.threads = threads,
+                                .brute_force = brute_force,
+                                .check_always = 1,
+                                .golden_bytes_max = 1u << 30,
+                                .private_bytes_max = 1u << 30};
+    assert_ok(wk_executor_new(&made, f->plan, &options));
+    return made;
+}
+
+static void fixture_open(fixture *f, fs_model_kind kind, fs_task_kind task, const char *arms,
+                         const char *sweeps)
+{
+    tiny_spec spec = tiny_spec_default(kind, task);
+    const int lm = task == FS_TASK_LM;
+    fs_buf text = {0};
+    char data[FS_PATH_BYTES_MAX];
+    tiny_model *model;
+    f->folder = testing_folder();
+    spec.width = 12; /* no multiple of eight words */
+    spec.heads = 2;
+    spec.inner = 21;
+    assert_ok(tiny_model_new(&model, &spec));
+    assert_ok(tiny_model_write(model, f->folder));
+    assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
+    assert_ok(tiny_model_write_data(model, data, lm ? 24 : 3));
+    tiny_model_destroy(&model);
+    assert_ok(fs_buf_printf(&text,
+                            "campaign: t\nseed: 3\ntask: {kind: %s, model: %s, data: %s%s}\n"
+                            "arms:\n%ssweep:\n%s",
+                            lm ? "language-model" : "classification", f->folder, data,
+                            lm ? ", window: 24, stride: 16, examples: 3" : "", arms, sweeps));
+    assert_ok(fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml"));
+    assert_ok(fs_plan_new(&f->plan, f->campaign));
+    fs_buf_free(&text);
+}
+
+static void fixture_close(fixture *f)
+{
+    fs_plan_destroy(&f->plan);
+    fs_campaign_destroy(&f->campaign);
+    testing_remove(f->folder);
+}
+
+static fs_trial_record run(wk_executor *e, unsigned thread, uint32_t cell, uint64_t trial,
+                           fs_buf *bytes)
+{
+    fs_trial_record record, again;
+    fs_buf_clear(bytes);
+    assert_ok(wk_executor_run(e, thread, cell, trial, &record));
+    assert_ok(fs_trial_encode(&record, bytes));
+    assert_ok(fs_trial_decode(&again, bytes->data, bytes->size));
+    return record;
+}
+
+/* What the trials of a fixture did in all. */
+typedef struct tally {
+    unsigned trials, outcomes[FS_OUTCOME_COUNT];
+    uint64_t corrected, detected, checks, visible;
+} tally;
+
+static void check_nothing_hit(wk_executor *e, const fs_cell *cell, const fs_trial_record *r)
+{
+    wk_golden_info golden;
+    assert_ok(wk_executor_golden(e, cell->variant, &golden));
+    assert_int_equal(r->masked, r->inputs);
+    assert_int_equal(r->faults + r->check_faults + r->detected, 0);
+    assert_true(r->metric == golden.metric && r->loss == golden.loss);
+}
+
+static tally against_brute_force(const fixture *f)
+{
+    wk_executor *brute = executor(f, 1, 1), *fast = executor(f, 0, 2);
+    fs_buf want = {0}, got = {0};
+    tally sum = {0};
+    for (uint32_t c = 0; c < f->plan->cell_count; c++) {
+        const fs_cell *cell = &f->plan->cells[c];
+        for (uint64_t t = 0; t < cell->trials; t++) {
+            fs_trial_record r = run(brute, 0, c, t, &want);
+            for (unsigned thread = 0; thread < 2; thread++) {
+                run(fast, thread, c, t, &got);
+                if (want.size != got.size || memcmp(want.data, got.data, got.size) != 0)
+                    fail_msg("%s/%llu differs from brute force", cell->id, (unsigned long long)t);
+            }
+            if (cell->amount.value == 0) check_nothing_hit(brute, cell, &r);
+            for (uint32_t i = 0; i < r.kept; i++) {
+                const unsigned bits = fs_format_of(cell->format)->bits;
+                assert_true(r.fault[i].bit < bits);
+                assert_true(bits == 32 || (r.fault[i].before | r.fault[i].after) >> bits == 0);
+            }
+            sum.trials++;
+            sum.outcomes[r.outcome]++;
+            sum.corrected += r.corrected;
+            sum.detected += r.detected;
+            sum.checks += r.check_faults;
+            sum.visible += r.visible;
+        }
+    }
+    print_message("%u trials: %u masked, %u benign, %u sdc, %u due\n", sum.trials, sum.outcomes[0],
+                  sum.outcomes[1], sum.outcomes[2], sum.outcomes[3]);
+    fs_buf_free(&want);
+    fs_buf_free(&got);
+    wk_executor_destroy(&brute);
+    wk_executor_destroy(&fast);
+    return sum;
+}
+
+static const char *const parameter_sweeps =
+    "  - {name: none, amount: {count: 0}, trials: 1}\n"
+    "  - {name: few, amount: {count: [1, 6]}, trials: 6}\n"
+    "  - {name: some, amount: {ber: [0.0003, 0.01]}, kind: [flip, stuck1], trials: 3}\n"
+    "  - {name: part, site: {parameters: [attention, layernorm]}, amount: {rate: 0.05},"
+    " guard: [none, {threshold: 2}], bits: [sign, mantissa, 3], trials: 2}\n";
+
+static void parameters(fs_model_kind kind, fs_task_kind task, const char *dtype)
+{
+    fixture f;
+    fs_buf arms = {0};
+    for (int i = 0; i < PROTECTIONS; i++)
+        assert_ok(fs_buf_printf(&arms, "  - {name: a%d, dtype: %s, protect: [%s]}\n", i, dtype,
+                                protections[i]));
+    fixture_open(&f, kind, task, fs_buf_text(&arms), parameter_sweeps);
+    const tally sum = against_brute_force(&f);
+    assert_true(sum.corrected > 0 && sum.detected > 0 && sum.checks > 0 && sum.visible > 0);
+    assert_true(sum.outcomes[FS_OUTCOME_MASKED] > 0 && sum.outcomes[FS_OUTCOME_BENIGN] > 0);
+    fs_buf_free(&arms);
+    fixture_close(&f);
+}
+
+static void test_fp16(void **state)
+{
+    parameters(FS_MODEL_BERT, FS_TASK_CLASSIFICATION, "fp16");
+}
+
+static void test_bf16(void **state)
+{
+    parameters(FS_MODEL_GPT2, FS_TASK_LM, "bf16");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fp16),
+        cmocka_unit_test(test_bf16),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
