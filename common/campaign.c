@@ -241,6 +241,7 @@ static fs_status settle_arms(fs_campaign *c, fs_format_kind dtype)
         if (c->arms == NULL) return fs_fail(FS_ENOMEM, "no memory for a campaign");
         memcpy(c->arms[0].name, "unprotected", sizeof "unprotected");
         c->arms[0].dtype = dtype;
+        c->arms[0].metadata = 1;
         c->arm_count = 1;
     }
     for (size_t i = 0; i < c->arm_count; i++) {

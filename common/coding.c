@@ -175,6 +175,7 @@ void fs_protection_destroy(fs_protection **self)
 {
     if (*self == NULL) return;
     free((*self)->params);
+    fs_scales_destroy(&(*self)->scales);
     free(*self);
     *self = NULL;
 }
@@ -196,6 +197,32 @@ fs_coding fs_protection_coding(const fs_protection *self, size_t tensor)
     const fs_codec_param *params =
         self->params == NULL ? NULL : self->params + tensor * self->protect.codec_count;
     return (fs_coding){&self->protect, params};
+}
+
+void fs_protection_narrow(const fs_protection *self, size_t tensor, uint64_t first,
+                          const uint32_t *values, uint32_t *words, size_t count)
+{
+    const fs_format *format = fs_protect_format(&self->protect);
+    if (format->kind != FS_FORMAT_INT8) {
+        for (size_t i = 0; i < count; i++) words[i] = fs_format_narrow(format, values[i]);
+        return;
+    }
+    size_t step;
+    const float *scale = fs_scales_at(self->scales, (uint32_t)tensor, first, &step);
+    for (size_t i = 0; i < count; i++) words[i] = fs_quantise(values[i], scale[i * step]);
+}
+
+void fs_protection_widen(const fs_protection *self, size_t tensor, uint64_t first, uint32_t *words,
+                         size_t count)
+{
+    const fs_format *format = fs_protect_format(&self->protect);
+    if (format->kind != FS_FORMAT_INT8) {
+        for (size_t i = 0; i < count; i++) words[i] = fs_format_widen(format, words[i]);
+        return;
+    }
+    size_t step;
+    const float *scale = fs_scales_at(self->scales, (uint32_t)tensor, first, &step);
+    for (size_t i = 0; i < count; i++) words[i] = fs_dequantise(words[i], scale[i * step]);
 }
 
 uint64_t fs_protection_checksum(const fs_protection *self)

@@ -16,6 +16,7 @@
 #define FS_CODING_H
 
 #include "protect.h"
+#include "quantise.h"
 
 /** A list and what its codecs know of one tensor. Plain data; both borrowed. */
 typedef struct fs_coding {
@@ -48,6 +49,7 @@ typedef struct fs_protection {
     fs_protect protect;
     size_t tensor_count;
     fs_codec_param *params; /* [tensor_count][codec_count]; NULL if no codec learns */
+    fs_scales *scales;      /* of int8, set by who knows the geometry; NULL: another format */
 } fs_protection;
 
 /** Nothing is learnt yet. Errors: FS_ENOMEM. */
@@ -60,6 +62,13 @@ int fs_protection_learns(const fs_protection *self);
 fs_codec_param *fs_protection_params(fs_protection *self, size_t tensor);
 /** @return the list at work on a tensor; valid as long as `self`. */
 fs_coding fs_protection_coding(const fs_protection *self, size_t tensor);
+/** Writes the words that a run of a row's values are stored as, before any code.
+ *  @param first  element of the first value  @param values  [count] bits of fp32  */
+void fs_protection_narrow(const fs_protection *self, size_t tensor, uint64_t first,
+                          const uint32_t *values, uint32_t *words, size_t count);
+/** Turns such words, decoded, into the bits of the fp32 values that they are, in place. */
+void fs_protection_widen(const fs_protection *self, size_t tensor, uint64_t first, uint32_t *words,
+                         size_t count);
 /** @return XXH3-64 over all that was learnt, in a fixed encoding: what a store of bounds is checked
  * by. 0 if no codec learns. */
 uint64_t fs_protection_checksum(const fs_protection *self);

@@ -91,5 +91,5 @@ fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell, const fs_
                               uint64_t trial)
 {
     return fs_check_draw(out, cell->space, protect, cell->check_rate, cell->form.kind.word,
-                         cell->check_key, trial);
+                         cell->check_keys, trial);
 }

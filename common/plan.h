@@ -38,8 +38,10 @@ typedef struct fs_cell {
     /** Of its faults; the same in every arm and guard. Arms of one storage format meet the same
      * faults; under `rate`, those of unlike formats the same values, each with a bit of its own. */
     uint64_t draw_key;
-    uint64_t check_key; /* of those in redundant bits; the same in arms of equal protections */
-    double check_rate;  /* the probability of each redundant bit; 0: none is hit */
+    /** Of those beside the words: in redundant bits, the same in arms of equal protections, and in
+     * the scales of int8, the same in all such arms. */
+    fs_check_keys check_keys;
+    double check_rate; /* the probability of each of these bits; 0: none is hit */
     uint64_t trials;    /* planned; the most, under a stopping rule */
     /** Of fs_cell_sites(), those where no fault can matter with all that it reaches, whatever the
      * weights and the data are: rows that no input reads (segments but the first, positions beyond
@@ -117,7 +119,7 @@ int fs_identity_simulated(const char *identity);
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
 /** The faults of one trial on parameters. Errors: as fs_form_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
-/** Its faults in the redundant bits of `protect`, the cell's own. Errors: as fs_check_draw. */
+/** Its faults beside the words that `protect`, the cell's own, stores. Errors: as fs_check_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell,
                                             const fs_protect *protect, uint64_t trial);
 

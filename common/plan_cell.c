@@ -63,9 +63,9 @@ static fs_status make_spaces(expansion *e, const fs_arm *arm)
     const fs_sweep *sweep = e->sweep;
     const fs_format_kind format = words_of(e, arm);
     fs_bits bits[FS_AXIS_MAX];
-    if (arm->dtype == FS_FORMAT_INT8 || (sweep->site->when != FS_SITE_STORED && arm->dtype != FS_FORMAT_FP32))
-        return fs_fail(FS_ECONFIG, "sweep %s, arm %s: dtype %s is for 16-bit parameters yet",
-                       sweep->name, arm->name, fs_format_of(arm->dtype)->name);
+    if (sweep->site->when == FS_SITE_COMPUTED && format != FS_FORMAT_FP32)
+        return fs_fail(FS_ECONFIG, "sweep %s, arm %s: dtype %s is of parameters yet", sweep->name,
+                       arm->name, fs_format_of(arm->dtype)->name);
     if (e->spaces[format] != SIZE_MAX) return FS_OK;
     FS_TRY(find_bits(e, arm, bits));
     size_t add = e->site_count * sweep->bits_count;
@@ -190,8 +190,8 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     return fs_hash_u64(&hash);
 }
 
-/** Redundant bits are hit as often as data bits. Where a cell names bits of the words, those are
- * what is asked about, and nothing else is hit. */
+/** Bits beside the words are hit as often as data bits. Where a cell names bits of the words, those
+ * are what is asked about, and nothing else is hit. */
 static void set_checks(const expansion *e, fs_cell *cell)
 {
     const fs_arm *arm = &e->plan->campaign->arms[cell->arm];
@@ -210,7 +210,12 @@ static void set_checks(const expansion *e, fs_cell *cell)
     for (unsigned i = 0; i < protect->codec_count; i++)
         fs_hasher_text(&hasher, protect->codecs[i]->name);
     fs_hasher_final(&hasher, &hash);
-    cell->check_key = fs_hash_u64(&hash);
+    cell->check_keys.checks = fs_hash_u64(&hash);
+    fs_hasher_init(&hasher);
+    fs_hasher_text(&hasher, "scales");
+    fs_hasher_number(&hasher, cell->draw_key);
+    fs_hasher_final(&hasher, &hash);
+    cell->check_keys.scales = fs_hash_u64(&hash);
 }
 
 /* --- Cells ------------------------------------------------------------------------------------ */

@@ -122,6 +122,7 @@ double fs_protect_bits_per_value(const fs_protect *self)
 
 int fs_protect_has_checks(const fs_protect *self)
 {
+    if (self->format == FS_FORMAT_INT8) return 1;
     for (unsigned i = 0; i < self->codec_count; i++)
         if (self->codecs[i]->check_bits > 0) return 1;
     return 0;

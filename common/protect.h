@@ -54,7 +54,7 @@ int fs_protect_is_plain(const fs_protect *self);
 double fs_protect_bits_per_word(const fs_protect *self, size_t cols);
 /** The same without the codecs over whole rows, whose cost depends on the row. */
 double fs_protect_bits_per_value(const fs_protect *self);
-/** @return nonzero if any codec keeps redundant bits beside the words. */
+/** @return nonzero if bits are kept beside the words: a codec's redundant ones, or scales. */
 int fs_protect_has_checks(const fs_protect *self);
 /** The guard alone, on the bits of an fp32 value. */
 uint32_t fs_guard_read(const fs_guard *self, uint32_t word);

@@ -259,6 +259,8 @@ static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *p
     static const fs_protect none;
     if (protect == NULL) protect = &none;
     FS_TRY(fs_protection_new(&self->protection, protect, self->geometry->tensor_count));
+    if (protect->format == FS_FORMAT_INT8)
+        FS_TRY(fs_scales_new(&self->protection->scales, self->geometry));
     if (fs_protect_is_plain(protect)) {
         for (uint32_t i = 0; i < self->geometry->tensor_count; i++) load_plain(self, i);
     } else {

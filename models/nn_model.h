@@ -21,10 +21,12 @@ typedef struct nn_model nn_model;
 typedef struct nn_view nn_view;
 
 /** Loads a HuggingFace folder and reads every parameter through `protect` (NULL: plain).
- * Codewords lie within the rows of a tensor (codec.h). F32, F16 and BF16 tensors; prefixes "bert."
+ * Codewords lie within the rows of a tensor (codec.h). The weights are then what the format of
+ * `protect` can hold; int8 learns its scales first. F32, F16 and BF16 tensors; prefixes "bert."
  * and "transformer." optional; old LayerNorm.gamma and beta; buffers that are no parameters are
  * ignored. Errors: as fs_config_read and fs_safetensors_open; FS_EFORMAT naming a missing tensor or
- * a wrong shape or dtype, with what was expected; FS_ENOMEM. */
+ * a wrong shape or dtype, with what was expected, or for int8 a tensor with a value that is not
+ * finite; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
 /** The same of values in memory, as they come out of training. `values` [tensor_count of the
  * configuration's geometry] are borrowed while the model lives. Errors: FS_ENOMEM. */
@@ -35,7 +37,8 @@ void nn_model_close(nn_model **self);
 const fs_geometry *nn_model_geometry(const nn_model *self);
 /** @return the clean stored-side word before encoding: the file's value as fp32 bits. Cost O(1). */
 uint32_t nn_model_clean(const nn_model *self, uint32_t tensor, uint64_t element);
-/** @return how many values reading through `protect` changed (clipped, masked, guarded). */
+/** @return how many values storing and reading through `protect` changed (rounded, clipped, masked,
+ * guarded). */
 uint64_t nn_model_altered(const nn_model *self);
 /** @return the protections that the weights were read through, with what they have learnt. */
 const fs_protection *nn_model_protection(const nn_model *self);

@@ -14,17 +14,41 @@ typedef struct row_reader {
     uint32_t *clean; /* [cols] bits of fp32, as in the file */
 } row_reader;
 
+/* Reads the row's values as they are in the file. */
+static float *read_row(row_reader *self)
+{
+    float *values = (float *)(void *)self->clean;
+    fs_tensor_to_f32(values, self->model->places[self->tensor].source, self->first, self->cols);
+    return values;
+}
+
 /* Reads the row's values and prepares them. */
 static void fetch(row_reader *self, const fs_coding *coding)
 {
-    const fs_format *format = fs_protect_format(coding->protect);
     const size_t padded = fs_coding_padded(coding->protect, self->cols);
-    float *values = (float *)(void *)self->clean;
-    fs_tensor_to_f32(values, self->model->places[self->tensor].source, self->first, self->cols);
-    for (size_t i = 0; i < self->cols; i++)
-        self->room.prepared[i] = fs_format_narrow(format, self->clean[i]);
+    read_row(self);
+    fs_protection_narrow(self->model->protection, self->tensor, self->first, self->clean,
+                         self->room.prepared, self->cols);
     memset(self->room.prepared + self->cols, 0, (padded - self->cols) * sizeof(uint32_t));
     fs_coding_prepare(coding, self->room.prepared, self->cols);
+}
+
+/* The scales of every channel come before the first word. */
+static fs_status learn_scales(row_reader *self, fs_scales *scales)
+{
+    const fs_tensor *tensor = &self->model->geometry->tensors[self->tensor];
+    for (uint32_t r = 0; r < tensor->rows; r++) {
+        self->first = (uint64_t)r * self->cols;
+        if (!fs_scales_learn(scales, self->tensor, r, read_row(self)))
+            return fs_fail(
+                FS_EFORMAT,
+                "%s: tensor %s holds a value that is not finite: int8 has no word for "
+                "it",
+                fs_safetensors_path(self->model->weights, self->model->places[self->tensor].source),
+                tensor->name);
+    }
+    fs_scales_settle(scales, self->tensor);
+    return FS_OK;
 }
 
 static void learn_tensor(row_reader *self, fs_protection *protection)
@@ -43,7 +67,6 @@ static void learn_tensor(row_reader *self, fs_protection *protection)
 /* Encodes and decodes the row. @return how many values are read as others than in the file. */
 static uint64_t pass_through(row_reader *self, const fs_coding *coding)
 {
-    const fs_format *format = fs_protect_format(coding->protect);
     const size_t padded = fs_coding_padded(coding->protect, self->cols);
     fs_coding_room *room = &self->room;
     fs_codec_report report = {0};
@@ -52,9 +75,9 @@ static uint64_t pass_through(row_reader *self, const fs_coding *coding)
     fs_coding_encode(coding, room->read, self->cols, room->check);
     fs_coding_decode(coding, room->read, self->cols, room->check, room->prepared, room->scratch,
                      &report);
+    fs_protection_widen(self->model->protection, self->tensor, self->first, room->read, self->cols);
     for (size_t i = 0; i < self->cols; i++) {
-        room->read[i] =
-            fs_guard_read(&coding->protect->guard, fs_format_widen(format, room->read[i]));
+        room->read[i] = fs_guard_read(&coding->protect->guard, room->read[i]);
         altered += room->read[i] != self->clean[i];
     }
     return altered;
@@ -83,6 +106,8 @@ fs_status nn__load_protected(nn_model *self)
         status = fs_coding_room_reserve(&row.room, &self->protection->protect, row.cols);
         if (status != FS_OK) break;
         row.clean = row.room.faulty; /* nothing is hit here */
+        if (self->protection->scales != NULL) status = learn_scales(&row, self->protection->scales);
+        if (status != FS_OK) break;
         if (fs_protection_learns(self->protection)) learn_tensor(&row, self->protection);
         read_tensor(&row, self);
     }

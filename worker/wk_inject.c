@@ -10,6 +10,7 @@ typedef struct unit {
     uint64_t first; /* element of its first word */
     size_t count;   /* words */
     uint16_t slice; /* of its first hit */
+    const fs_protection *protection;
     fs_coding coding;
     const fs_fault *faults; /* that lie in it */
     size_t fault_count;
@@ -39,8 +40,8 @@ static void hit(const unit *u, fs_coding_room *room, const nn_model *model, fs_t
     const fs_format *format = fs_protect_format(protect);
     const size_t padded = fs_coding_padded(protect, u->count), bytes = padded * sizeof(uint32_t);
     for (size_t i = 0; i < u->count; i++)
-        room->prepared[i] =
-            fs_format_narrow(format, nn_model_clean(model, u->tensor, u->first + i));
+        room->read[i] = nn_model_clean(model, u->tensor, u->first + i);
+    fs_protection_narrow(u->protection, u->tensor, u->first, room->read, room->prepared, u->count);
     for (size_t i = u->count; i < padded; i++) room->prepared[i] = 0;
     fs_coding_prepare(&u->coding, room->prepared, u->count);
     memcpy(room->stored, room->prepared, bytes);
@@ -53,6 +54,7 @@ static void hit(const unit *u, fs_coding_room *room, const nn_model *model, fs_t
     }
     for (size_t f = 0; f < u->check_count; f++) {
         const fs_check_fault *fault = &u->checks[f];
+        if (fault->codec == FS_CHECK_SCALE) continue; /* of wk_scales */
         const fs_codec *codec = protect->codecs[fault->codec];
         const size_t cols = nn_model_geometry(model)->tensors[u->tensor].cols;
         const size_t index = (fault->element - u->first) / fs_codec_words(codec, format, cols);
@@ -91,9 +93,9 @@ static fs_status inject_unit(wk_injection *self, const unit *u, nn_view *view,
     fs_codec_report report = {0};
     fs_coding_decode(&u->coding, room->read, u->count, room->check, room->prepared, room->scratch,
                      &report);
+    wk_scales_widen(&self->scales, u->protection, u->tensor, u->first, room->read, u->count);
     for (size_t i = 0; i < u->count; i++)
-        room->read[i] = fs_guard_read(&protect->guard,
-                                      fs_format_widen(fs_protect_format(protect), room->read[i]));
+        room->read[i] = fs_guard_read(&protect->guard, room->read[i]);
     keep_faults(u, room, view, record);
     uint64_t visible = 0;
     for (size_t i = 0; i < u->count; i++) {
@@ -142,31 +144,56 @@ static void take_hits(unit *u, const wk_hits *hits, size_t *fault, size_t *check
         u->slice = u->checks[0].slice;
 }
 
-/* Finds the unit of the first hit of either list. @return zero if there is none left. */
-static int next_hit_unit(unit *u, const wk_hits *hits, const fs_geometry *geometry, size_t fault,
-                         size_t check)
+/* Starts on a tensor. What a scale alone reaches is of the tensor's first slice. */
+static void enter_tensor(unit *u, const wk_hits *hits, const fs_geometry *geometry, uint32_t tensor)
 {
-    const int has_fault = fault < hits->faults->count, has_check = check < hits->checks->count;
-    if (!has_fault && !has_check) return 0;
-    const fs_fault f = has_fault ? hits->faults->items[fault] : (fs_fault){0};
-    const fs_check_fault c = has_check ? hits->checks->items[check] : (fs_check_fault){0};
-    const int fault_first =
-        !has_check ||
-        (has_fault && (f.tensor < c.tensor || (f.tensor == c.tensor && f.element <= c.element)));
-    u->tensor = fault_first ? f.tensor : c.tensor;
-    u->coding = fs_protection_coding(hits->protection, u->tensor);
-    find_unit(u, &hits->protection->protect, &geometry->tensors[u->tensor],
-              fault_first ? f.element : c.element);
-    return 1;
+    u->tensor = tensor;
+    u->protection = hits->protection;
+    u->coding = fs_protection_coding(hits->protection, tensor);
+    u->slice = 0;
+    while (geometry->slices[u->slice].tensor != tensor) u->slice++;
+}
+
+/* A place in a model. */
+typedef struct place {
+    uint32_t tensor;
+    uint64_t element;
+} place;
+
+static place earlier(place a, place b)
+{
+    return a.tensor < b.tensor || (a.tensor == b.tensor && a.element <= b.element) ? a : b;
+}
+
+/* @return the first place at or behind `from` that is hit, of tensor UINT32_MAX if there is none;
+ * `fault` and `check` are the first of their lists there. */
+static place next_hit(const wk_injection *self, const wk_hits *hits, size_t fault, size_t check,
+                      place from)
+{
+    place at = {UINT32_MAX, 0};
+    if (fault < hits->faults->count) {
+        const fs_fault *f = &hits->faults->items[fault];
+        at = earlier(at, (place){f->tensor, f->element});
+    }
+    if (check < hits->checks->count) {
+        const fs_check_fault *c = &hits->checks->items[check];
+        at = earlier(at, (place){c->tensor, c->element});
+    }
+    if (wk_scales_next(&self->scales, hits->protection, &from.tensor, &from.element))
+        at = earlier(at, from);
+    return at;
 }
 
 static fs_status inject_hit(wk_injection *self, nn_view *view, const wk_hits *hits,
                             fs_trial_record *record)
 {
     const fs_geometry *geometry = nn_model_geometry(nn_view_model(view));
-    unit u = {0};
+    unit u = {.tensor = UINT32_MAX};
     size_t fault = 0, check = 0;
-    while (next_hit_unit(&u, hits, geometry, fault, check)) {
+    for (place at = next_hit(self, hits, 0, 0, (place){0, 0}); at.tensor != UINT32_MAX;
+         at = next_hit(self, hits, fault, check, (place){u.tensor, u.first + u.count})) {
+        if (at.tensor != u.tensor) enter_tensor(&u, hits, geometry, at.tensor);
+        find_unit(&u, &hits->protection->protect, &geometry->tensors[u.tensor], at.element);
         take_hits(&u, hits, &fault, &check);
         FS_TRY(inject_unit(self, &u, view, record));
     }
@@ -179,10 +206,10 @@ static fs_status inject_everything(wk_injection *self, nn_view *view, const wk_h
     const fs_geometry *geometry = nn_model_geometry(nn_view_model(view));
     unit u = {0};
     size_t fault = 0, check = 0;
-    for (; u.tensor < geometry->tensor_count; u.tensor++) {
-        const fs_tensor *tensor = &geometry->tensors[u.tensor];
+    for (uint32_t t = 0; t < geometry->tensor_count; t++) {
+        const fs_tensor *tensor = &geometry->tensors[t];
         const uint64_t values = (uint64_t)tensor->rows * tensor->cols;
-        u.coding = fs_protection_coding(hits->protection, u.tensor);
+        enter_tensor(&u, hits, geometry, t);
         for (uint64_t element = 0; element < values; element = u.first + u.count) {
             find_unit(&u, &hits->protection->protect, tensor, element);
             take_hits(&u, hits, &fault, &check);
@@ -199,6 +226,7 @@ fs_status wk_inject(wk_injection *self, nn_view *view, const wk_hits *hits, fs_t
     record->faults = hits->faults->count;
     record->check_faults = hits->checks->count;
     record->faults_checksum = fs_fault_list_checksum(hits->faults);
+    FS_TRY(wk_scales_hit(&self->scales, hits->protection, hits->checks));
     return hits->everything ? inject_everything(self, view, hits, record)
                             : inject_hit(self, view, hits, record);
 }
@@ -217,5 +245,6 @@ void wk_injection_free(wk_injection *self)
 {
     free(self->changes);
     fs_coding_room_free(&self->room);
+    wk_scales_free(&self->scales);
     *self = (wk_injection){0};
 }

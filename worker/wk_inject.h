@@ -1,8 +1,8 @@
 /** Puts a trial's faults into a view and takes them out again.
  *
  * Only units of codewords that a fault touches are encoded, hit and decoded: the cost is in
- * proportion to the faults. By brute force all of them are, with the same result. Thread rule: one
- * thread at a time. */
+ * proportion to the faults, and to the channels of int8 scales that are hit. By brute force all of
+ * them are, with the same result. Thread rule: one thread at a time. */
 #ifndef WK_INJECT_H
 #define WK_INJECT_H
 
@@ -10,6 +10,7 @@
 #include "nn_model.h"
 #include "redundancy.h"
 #include "trial.h"
+#include "wk_scales.h"
 
 /** A value that the faults changed for arithmetic. */
 typedef struct wk_change {
@@ -24,13 +25,14 @@ typedef struct wk_injection {
     size_t capacity;
     uint64_t left; /* codewords that a protection knows to be bad and left as they are */
     fs_coding_room room;
+    wk_scales scales; /* that were hit */
 } wk_injection;
 
 /** What a trial hits, and through what it is read. */
 typedef struct wk_hits {
     const fs_protection *protection;
     const fs_fault_list *faults; /* in the words */
-    const fs_check_list *checks; /* in the redundant bits beside them */
+    const fs_check_list *checks; /* beside them: redundant bits and scales */
     int everything;              /* decode every word of the model */
 } wk_hits;
 

@@ -154,6 +154,15 @@ static void test_default(void **state)
     assert_ok(open_text(&f, "dtype: fp16\nsweep:\n  - {name: s, amount: {count: 1}, trials: 5}\n"));
     assert_int_equal(f.plan->variants[0].protect.format, FS_FORMAT_FP16);
     close_text(&f);
+    assert_ok(open_text(&f, "dtype: int8\nsweep:\n  - {name: s, bits: [all, sign, mantissa],"
+                            " amount: {count: 1}, trials: 5}\n"));
+    assert_int_equal(cell_of(&f, "s/unprotected,bits=all")->space->bits, 0xff);
+    assert_int_equal(cell_of(&f, "s/unprotected,bits=sign")->space->bits, 0x80);
+    assert_int_equal(cell_of(&f, "s/unprotected,bits=mantissa")->space->bits, 0x7f);
+    assert_true(cell_of(&f, "s/unprotected,bits=all")->check_rate > 0);
+    assert_true(cell_of(&f, "s/unprotected,bits=sign")->check_rate == 0);
+    assert_non_null(strstr(f.plan->identity, "arm.unprotected.metadata: yes\n"));
+    close_text(&f);
 }
 
 static void refuse(const char *arm, const char *axes, const char *reason)
@@ -174,6 +183,11 @@ static void test_refusals(void **state)
     refuse(", dtype: bf16", ", bits: [30]", "sweep s, arm z: bit 30: bf16 words have bits 0..15");
     refuse(", dtype: fp16", ", bits: [[3, 16]]", "bit 16: fp16 words have bits 0..15");
     refuse(", dtype: bf16", ", bits: [sign, 15]", "bits 'sign' and '15' are the same of bf16");
+    refuse(", dtype: int8", ", bits: [30]", "bit 30: int8 words have bits 0..7");
+    refuse(", dtype: int8", ", bits: [exponent]", "bits 'exponent': int8 words have no exponent");
+    refuse(", dtype: int8, protect: [ep]", "",
+           "arm z: protection 'ep' is of exponents, and int8 has none");
+    refuse(", dtype: int8, protect: [secded, cep]", "", "protection 'cep' is of exponents");
     refuse(", dtype: fp8", "", "arms[1].dtype");
     refuse("", ", dtype: bf16", "belongs to an arm");
 }

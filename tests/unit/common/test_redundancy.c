@@ -39,6 +39,11 @@ static fs_fault_space *space_of(const fs_geometry *geometry, const char *compone
     return space;
 }
 
+static fs_check_keys keys(uint64_t key)
+{
+    return (fs_check_keys){key, key + 1000};
+}
+
 /* At rate 1 every redundant bit of the whole model is hit once, in order, inside its row. */
 static void test_every_bit_once(void **state)
 {
@@ -53,7 +58,7 @@ static void test_every_bit_once(void **state)
             expected += (uint64_t)tensor->rows * ((tensor->cols + 1) / 2 * 8 + 64);
         }
         assert_int_equal(fs_check_sites(space, &protect), expected);
-        assert_ok(fs_check_draw(&list, space, &protect, 1, FS_FORM_FLIP, 5, 0));
+        assert_ok(fs_check_draw(&list, space, &protect, 1, FS_FORM_FLIP, keys(5), 0));
         assert_int_equal(list.count, expected);
         for (size_t i = 0; i < list.count; i++) {
             const fs_check_fault *f = &list.items[i];
@@ -91,8 +96,8 @@ static void test_rate(void **state)
     double sum = 0;
     uint64_t by_codec[2] = {0};
     for (uint64_t t = 0; t < TRIALS; t++) {
-        assert_ok(fs_check_draw(&list, space, &protect, rate, FS_FORM_FLIP, 77, t));
-        assert_ok(fs_check_draw(&again, space, &protect, rate, FS_FORM_FLIP, 77, t));
+        assert_ok(fs_check_draw(&list, space, &protect, rate, FS_FORM_FLIP, keys(77), t));
+        assert_ok(fs_check_draw(&again, space, &protect, rate, FS_FORM_FLIP, keys(77), t));
         assert_int_equal(list.count, again.count);
         for (size_t i = 0; i < list.count; i++) {
             assert_int_equal(list.items[i].element, again.items[i].element);
@@ -117,9 +122,9 @@ static void test_nothing_to_hit(void **state)
     const fs_protect inside = list_of("cep", "ep"), beside = list_of("secded", "none");
     fs_check_list list = {0};
     assert_int_equal(fs_check_sites(space, &inside), 0);
-    assert_ok(fs_check_draw(&list, space, &inside, 1, FS_FORM_FLIP, 1, 1));
+    assert_ok(fs_check_draw(&list, space, &inside, 1, FS_FORM_FLIP, keys(1), 1));
     assert_int_equal(list.count, 0);
-    assert_ok(fs_check_draw(&list, space, &beside, 0, FS_FORM_FLIP, 1, 1));
+    assert_ok(fs_check_draw(&list, space, &beside, 0, FS_FORM_FLIP, keys(1), 1));
     assert_int_equal(list.count, 0);
     fs_check_list_free(&list);
     fs_fault_space_destroy(&space);

@@ -2,6 +2,8 @@
  * nothing hit, threads. */
 #include "testing.h"
 
+#include <math.h>
+
 #include "buf.h"
 #include "campaign.h"
 #include "file.h"
@@ -9,9 +11,10 @@
 #include "tiny_model.h"
 #include "wk_executor.h"
 
-static const char *const protections[] = {"",        "ep",         "mset, scrub",
-                                          "cep, ep", "op, secded", "secded-exponent, range"};
-enum { PROTECTIONS = sizeof protections / sizeof protections[0] };
+static const char *const of_floats[] = {
+    "", "ep", "mset, scrub", "cep, ep", "op, secded", "secded-exponent, range", NULL};
+static const char *const of_int8[] = {
+    "", "op, secded", "secded-zero, range", "scrub", "range-clip", "secded-reload", NULL};
 
 typedef struct fixture {
     char *folder;
@@ -139,7 +142,8 @@ static void parameters(fs_model_kind kind, fs_task_kind task, const char *dtype)
 {
     fixture f;
     fs_buf arms = {0};
-    for (int i = 0; i < PROTECTIONS; i++)
+    const char *const *protections = strcmp(dtype, "int8") == 0 ? of_int8 : of_floats;
+    for (int i = 0; protections[i] != NULL; i++)
         assert_ok(fs_buf_printf(&arms, "  - {name: a%d, dtype: %s, protect: [%s]}\n", i, dtype,
                                 protections[i]));
     fixture_open(&f, kind, task, fs_buf_text(&arms), parameter_sweeps);
@@ -160,11 +164,74 @@ static void test_bf16(void **state)
     parameters(FS_MODEL_GPT2, FS_TASK_LM, "bf16");
 }
 
+static void test_int8_bert(void **state)
+{
+    parameters(FS_MODEL_BERT, FS_TASK_CLASSIFICATION, "int8");
+}
+
+static void test_int8_gpt2(void **state)
+{
+    parameters(FS_MODEL_GPT2, FS_TASK_LM, "int8");
+}
+
+static void test_int8_gpt2_classifier(void **state)
+{
+    parameters(FS_MODEL_GPT2, FS_TASK_CLASSIFICATION, "int8");
+}
+
+/* Scales are hit as often as words, bit for bit, in every int8 arm the same ones; not where the
+ * campaign says no, nor where it names bits of the words. */
+static void test_scales(void **state)
+{
+    static const char *const arms = "  - {name: a, dtype: int8}\n"
+                                    "  - {name: b, dtype: int8, metadata: false}\n"
+                                    "  - {name: c, dtype: int8, protect: [range]}\n"
+                                    "  - {name: d, dtype: bf16}\n";
+    static const char *const sweeps =
+        "  - {name: s, amount: {ber: 0.003}, trials: 40}\n"
+        "  - {name: n, amount: {ber: 0.01}, bits: [sign], trials: 3}\n";
+    fixture f;
+    fs_buf bytes = {0};
+    uint64_t faults = 0, scales = 0, channels = 0;
+    fixture_open(&f, FS_MODEL_GPT2, FS_TASK_CLASSIFICATION, arms, sweeps);
+    const fs_geometry *geometry = f.plan->models[0].geometry;
+    for (uint32_t t = 0; t < geometry->tensor_count; t++) {
+        const fs_tensor *tensor = &geometry->tensors[t];
+        const int conv = strncmp(tensor->name, "h.", 2) == 0;
+        channels += tensor->rank == 1 ? 1 : conv ? tensor->cols : tensor->rows;
+    }
+    const fs_protect int8 = {.format = FS_FORMAT_INT8};
+    assert_int_equal(fs_check_sites(f.plan->cells[0].space, &int8), 32 * channels);
+    wk_executor *e = executor(&f, 0, 1);
+    for (uint64_t t = 0; t < 40; t++) {
+        fs_trial_record a = run(e, 0, 0, t, &bytes), b = run(e, 0, 1, t, &bytes);
+        fs_trial_record c = run(e, 0, 2, t, &bytes), d = run(e, 0, 3, t, &bytes);
+        assert_int_equal(b.check_faults + d.check_faults, 0);
+        assert_int_equal(a.check_faults, c.check_faults);
+        assert_int_equal(a.faults_checksum, b.faults_checksum);
+        assert_int_equal(a.faults_checksum, c.faults_checksum);
+        faults += a.faults;
+        scales += a.check_faults;
+        if (t < 3) assert_int_equal(run(e, 0, 4, t, &bytes).check_faults, 0);
+    }
+    /* As many for each stored bit, within 5 sigma. */
+    const double ratio = 32.0 * (double)channels / (8.0 * (double)geometry->values);
+    const double mean = ratio * (double)faults, sigma = sqrt(mean * (1 + ratio));
+    assert_true(scales > 100 && fabs((double)scales - mean) < 5 * sigma);
+    wk_executor_destroy(&e);
+    fs_buf_free(&bytes);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fp16),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_int8_bert),
+        cmocka_unit_test(test_int8_gpt2),
+        cmocka_unit_test(test_int8_gpt2_classifier),
+        cmocka_unit_test(test_scales),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
