@@ -13,8 +13,9 @@ static void write_fault(FILE *out, const fs_geometry *geometry, const fs_fault *
 static void write_check(FILE *out, const fs_geometry *geometry, const fs_protect *protect,
                         const fs_check_fault *f)
 {
+    const char *code = f->codec == FS_CHECK_SCALE ? "scale" : protect->codecs[f->codec]->name;
     fprintf(out, "%s,%" PRIu64 ",%u,%s,%s\n", geometry->tensors[f->tensor].name, f->element, f->bit,
-            fs_fault_kind_name((fs_fault_kind)f->kind), protect->codecs[f->codec]->name);
+            fs_fault_kind_name((fs_fault_kind)f->kind), code);
 }
 
 void fs_fault_file_write(FILE *out, const fs_geometry *geometry, const fs_protect *protect,
