@@ -94,7 +94,7 @@ static void old_campaigns_keep_their_faults(void **state)
         const fs_cell *cell = cell_of(&p, frozen[i].id);
         fs_fault_list list = {0};
         assert_true(cell->draw_key == frozen[i].draw_key);
-        assert_true(cell->check_key == frozen[i].check_key);
+        assert_true(cell->check_keys.checks == frozen[i].check_key);
         assert_true(cell->check_rate == frozen[i].check_rate);
         if (frozen[i].faults == 0) continue;
         assert_ok(fs_cell_draw(&list, cell, 3));
