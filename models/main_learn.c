@@ -86,6 +86,8 @@ static fs_status open_tokeniser(learner *self)
         fs_info("a vocabulary of %" PRIu32 " pieces from %" PRIu64 " words of %s", counts.pieces,
                 counts.words, text);
     }
+    if (given == NULL)
+        FS_TRY(main_out_files(&self->out, main_plan_tokeniser_files, MAIN_PLAN_TOKENISER_FILES));
     const char *dir = given != NULL ? given : self->out.dir;
     FS_TRY(tok_open(&self->tokeniser, dir));
     const size_t pieces = tok_vocab_size(self->tokeniser);

@@ -118,11 +118,13 @@ static fs_status read_record(main_out *self)
     json_t *root;
     FS_TRY(fs_json_file_read(&root, self->record, FS_JSON_BYTES_MAX));
     json_t *before = json_object_get(root, "options"), *result = json_object_get(root, "result");
+    json_t *files = json_object_get(root, "files");
     fs_status status =
         json_is_object(before)
             ? compare(self, before)
             : fs_fail(FS_ECORRUPT, "%s: not the record of a training run", self->record);
     if (status == FS_OK && json_is_object(result)) self->result = json_incref(result);
+    if (status == FS_OK && json_is_object(files)) self->files = json_incref(files);
     json_decref(root);
     return status;
 }
@@ -154,14 +156,46 @@ fs_status main_out_open(main_out *self, const char *dir, json_t *options)
     return self->result == NULL ? FS_OK : remove_checkpoint(self);
 }
 
+static fs_status note_file(main_out *self, const char *name, const char *path)
+{
+    char hex[FS_HASH_HEX_BYTES];
+    fs_hash hash;
+    if (!fs_file_exists(path)) return FS_OK;
+    FS_TRY(fs_hash_file(&hash, path));
+    fs_hash_hex(&hash, hex);
+    return json_object_set_new(self->files, name, json_string(hex)) == 0 ? FS_OK : no_memory();
+}
+
+static fs_status compare_file(const main_out *self, const char *name, const char *path)
+{
+    const char *made = json_string_value(json_object_get(self->files, name));
+    char hex[FS_HASH_HEX_BYTES];
+    fs_hash hash;
+    if (made == NULL) return FS_OK; /* it was not there, or an earlier version did not note it */
+    FS_TRY(fs_hash_file(&hash, path));
+    fs_hash_hex(&hash, hex);
+    if (strcmp(hex, made) == 0) return FS_OK;
+    return fs_fail(FS_EREFUSED,
+                   "%s: has changed since the run began with it; restore it to go on, or give "
+                   "another folder",
+                   path);
+}
+
+fs_status main_out_files(main_out *self, const char *const *names, size_t count)
+{
+    if (!self->known && (self->files = json_object()) == NULL) return no_memory();
+    for (size_t i = 0; i < count; i++) {
+        char path[FS_PATH_BYTES_MAX];
+        FS_TRY(fs_path_join(path, self->dir, names[i]));
+        FS_TRY(self->known ? compare_file(self, names[i], path) : note_file(self, names[i], path));
+    }
+    return FS_OK;
+}
+
 static fs_status write_record(const main_out *self, const char *state)
 {
-    json_t *root = json_pack("{s:s, s:O}", "state", state, "options", self->options);
-    if (root != NULL && self->result != NULL &&
-        json_object_set(root, "result", self->result) != 0) {
-        json_decref(root);
-        root = NULL;
-    }
+    json_t *root = json_pack("{s:s, s:O, s:O*, s:O*}", "state", state, "options", self->options,
+                             "files", self->files, "result", self->result);
     return fs_json_file_write(root, self->record, 17);
 }
 
@@ -182,7 +216,8 @@ void main_out_close(main_out *self)
 {
     json_decref(self->options);
     json_decref(self->result);
-    self->options = self->result = NULL;
+    json_decref(self->files);
+    self->options = self->result = self->files = NULL;
     if (self->lock < 0) return;
     if (self->made) (void)rmdir(self->dir); /* only an empty one goes */
     close(self->lock);

@@ -1,7 +1,8 @@
 /** The folder that a training command fills: whose it is, how far it is, one process at a time.
  *
- * `training.json` keeps the options that decide the result. The same command finds its own folder
- * again; another one is refused. Thread rule: one thread at a time. */
+ * `training.json` keeps the options that decide the result, and the hashes of files that the run
+ * made for itself. The same command finds its own folder again; another one is refused. Thread
+ * rule: one thread at a time. */
 #ifndef MAIN_OUT_H
 #define MAIN_OUT_H
 
@@ -18,6 +19,7 @@ typedef struct main_out {
     int made;                       /* nonzero: the folder was not there before */
     int known;                      /* nonzero: an earlier call of this command was here */
     json_t *options;
+    json_t *files;  /* that it made and reads again: names and hashes; NULL: none */
     json_t *result; /* of a complete run; NULL: it is not complete */
 } main_out;
 
@@ -27,6 +29,10 @@ typedef struct main_out {
  * FS_EIO.
  */
 FS_MUST_CHECK fs_status main_out_open(main_out *self, const char *dir, json_t *options);
+/** Notes which of the files `names` there are in the folder and what is in them; where the run goes
+ * on, compares instead. Before main_out_begin(). Errors: FS_EREFUSED naming a file that is not as
+ * it was made, FS_EIO, FS_ENOMEM. */
+FS_MUST_CHECK fs_status main_out_files(main_out *self, const char *const *names, size_t count);
 /** Says that the run has begun: from now on the folder is this command's. */
 FS_MUST_CHECK fs_status main_out_begin(main_out *self);
 /** Says that it is complete; `result` is taken over. Removes the checkpoint. */

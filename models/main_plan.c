@@ -16,6 +16,9 @@
 const main_learn main_learn_train_defaults = {DEFAULTS, .epochs = 1, .batch = 32, .rate = 5e-4};
 const main_learn main_learn_tune_defaults = {DEFAULTS, .epochs = 3, .batch = 16, .rate = 5e-5};
 
+const char *const main_plan_tokeniser_files[MAIN_PLAN_TOKENISER_FILES] = {
+    "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"};
+
 tr_schedule_kind main_plan_schedule(const main_learn *options)
 {
     const char *word = options->schedule;
@@ -157,13 +160,12 @@ static fs_status put_file(writer *self, const char *key, const char *path)
 /* A tokeniser's folder: its files that are there. */
 static fs_status put_tokenizer(writer *self, const char *dir)
 {
-    static const char *const names[] = {"vocab.txt", "vocab.json", "merges.txt",
-                                        "tokenizer_config.json"};
+    const char *const *names = main_plan_tokeniser_files;
     fs_hasher hasher;
     fs_hash hash;
     if (dir == NULL) return FS_OK;
     fs_hasher_init(&hasher);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < MAIN_PLAN_TOKENISER_FILES; i++) {
         char path[FS_PATH_BYTES_MAX];
         FS_TRY(fs_path_join(path, dir, names[i]));
         if (!fs_file_exists(path)) continue;

@@ -12,6 +12,10 @@ typedef struct main_plan {
     uint64_t steps;  /* set once the data is open */
 } main_plan;
 
+/** The files of a tokeniser that change ids, those that there may be. */
+enum { MAIN_PLAN_TOKENISER_FILES = 4 };
+extern const char *const main_plan_tokeniser_files[MAIN_PLAN_TOKENISER_FILES];
+
 /** Errors: FS_EUSAGE for options that lack or contradict each other, those of tr_load_config. */
 FS_MUST_CHECK fs_status main_plan_make(main_plan *out, const main_learn *options);
 /** Everything that decides the result, by the options' names; files by their content. The caller

@@ -85,6 +85,14 @@ class Training(harness.Case):
         self.run_program(*args)
         return resumed
 
+    def kill_with_checkpoint(self, out, *args):
+        process = self.start("train", out, *args)
+        deadline = time.time() + 60
+        while not (out / "checkpoint").exists() and time.time() < deadline:
+            time.sleep(0.005)
+        self.kill(process)
+        self.assertTrue((out / "checkpoint").exists())
+
     def check_killed(self, args, kills=8, seed=1):
         """The command into one folder undisturbed, into another under kills: the same bits."""
         whole, killed = self.dir / "whole", self.dir / "killed"
@@ -227,12 +235,8 @@ class Training(harness.Case):
         args = ["--steps", 100, "--checkpoint-every", 10, "--log-every", 5]
         whole = self.dir / "whole"
         self.gpt2(whole, *args)
-        process = self.start("train", out, "--model", "gpt2", "--data", self.text, "--vocab", 400,
-                             *self.shape, *args[:1], 100, *args[2:])
-        deadline = time.time() + 60
-        while not (out / "checkpoint").exists() and time.time() < deadline:
-            time.sleep(0.005)
-        self.kill(process)
+        self.kill_with_checkpoint(out, "--model", "gpt2", "--data", self.text, "--vocab", 400,
+                                  *self.shape, *args)
         checkpoint = out / "checkpoint"
         good = checkpoint.read_bytes()
         for bad in (good[:1000], good[:-1], good[:5000] + b"\1" + good[5001:], b"nonsense" * 9):
@@ -245,6 +249,33 @@ class Training(harness.Case):
         self.assertEqual(sha256(out / "model.safetensors"), sha256(whole / "model.safetensors"))
         steps = [line["step"] for line in self.metrics(out)]
         self.assertEqual(steps, list(range(5, 101, 5)))
+
+    def test_its_own_vocabulary_must_stay(self):
+        """A run goes on with the pieces that its first steps learnt, or not at all."""
+        for model, names in (("gpt2", ("vocab.json", "merges.txt")),
+                             ("bert", ("vocab.txt", "tokenizer_config.json"))):
+            whole, out = self.dir / f"{model}-whole", self.dir / f"{model}-out"
+            args = ["--model", model, "--data", self.text, "--vocab", 400, *self.shape, "--steps",
+                    200, "--checkpoint-every", 5]
+            self.run_program("train", whole, *args)
+            self.kill_with_checkpoint(out, *args)
+            for name in names:
+                path = out / name
+                good = path.read_bytes()
+                lines = good.splitlines(keepends=True)
+                if name.endswith(".txt"):
+                    lines[-2:] = reversed(lines[-2:])
+                else:
+                    lines.append(b"\n")
+                path.write_bytes(b"".join(lines))
+                err = self.run_program("train", out, *args, code=4).stderr
+                self.assertIn(f"{name}: has changed", err)
+                path.unlink()
+                missing = self.run_program("train", out, *args, code=2)
+                self.assertIn(f"{name}: No such file", missing.stderr)
+                path.write_bytes(good)
+            self.run_program("train", out, *args)
+            self.assertEqual(sha256(out / "model.safetensors"), sha256(whole / "model.safetensors"))
 
     def test_a_diverged_run_stops_and_says_so(self):
         out = self.dir / "out"
