@@ -247,9 +247,10 @@ static fs_status check_form(const fs_sweep *sweep, const fs_cell *cell)
     if (fs_form_starts(&cell->form, cell->space->bits) > 0) return FS_OK;
     fs_form_kind_text(cell->form.kind, kind);
     return fs_fail(FS_ECONFIG,
-                   "sweep %s: kind %s does not fit into bits %s: it needs %u that are "
+                   "sweep %s: kind %s does not fit into bits %s of %s words: it needs %u that are "
                    "adjacent",
-                   sweep->name, kind, cell->bits->name, (unsigned)cell->form.kind.burst);
+                   sweep->name, kind, cell->bits->name, fs_format_of(cell->format)->name,
+                   (unsigned)cell->form.kind.burst);
 }
 
 /** Fills one cell from the number of its place on the axes; the last axis counts fastest. */

@@ -70,6 +70,25 @@ class Plan(harness.Case):
         prints = re.findall("fingerprint: ([0-9a-f]{64})", first)
         self.assertEqual(self.json("plan", "--json", again)["fingerprint"], prints[0])
 
+    def test_kinds_and_patterns(self):
+        text = TEXT.replace("amount: {count: 0}, trials: 5",
+                            "amount: {count: 1}, trials: 5, site: {parameters: embedding.norm}, "
+                            "kind: [flip, {burst: 4}, value], pattern: [element, {row: 3}, {column: all}]")
+        path = self.campaign(text)
+        plan = self.json("plan", "--json", path)
+        cells = {cell["id"]: cell for cell in plan["cell_list"]}
+        values = 2 * 8
+        for kind, starts, bits in (("flip", 32, 1), ("burst:4", 29, 4), ("value", 1, 32)):
+            for pattern, reached in (("element", 1), ("row:3", (6 * 3 + 2 + 1) / 8), ("column:all", 1)):
+                cell = cells[f"zero/ep,kind={kind},pattern={pattern}"]
+                self.assertEqual((cell["kind"], cell["pattern"], cell["sites"]), (kind, pattern, values * starts))
+                # Two faults of one trial could overlap; here there is one.
+                self.assertAlmostEqual(cell["faults_per_trial"] / (bits * reached), 1, delta=0.1)
+        self.assertEqual(cells["where/ep,layer=1,component=mlp.up,bits=23+24"]["pattern"], "element")
+        shown = self.run_program("plan", path).stdout
+        self.assertIn("    kind: [flip, {burst: 4}, value]\n    pattern: [element, {row: 3}, {column: all}]\n", shown)
+        self.assertEqual(self.run_program("plan", self.campaign(shown, "again.yaml")).stdout, shown)
+
     def test_weights_and_data_may_be_absent(self):
         path = self.campaign(TEXT.replace("model: bert", "model: bare"))
         result = self.run_program("plan", "--json", path)
@@ -86,7 +105,12 @@ class Plan(harness.Case):
                 ("trials: 5", "trials: five", "campaign.yaml:8: sweep[0].trials: 'five'"),
                 ("model: bert", "model: bart", "campaign.yaml:3: task.model: no model folder"),
                 ("[ep]", "[epp]", "campaign.yaml:6: arms[1].protect[0]: unknown protection"),
-                ("by: [layer", "layers: 7, by: [layer", "sweep where: layer 7")):
+                ("by: [layer", "layers: 7, by: [layer", "sweep where: layer 7"),
+                ("trials: 5", "trials: 5, kind: {burst: 40}", "campaign.yaml:8: sweep[0].kind.burst: "),
+                ("trials: 5", "trials: 5, pattern: column", "campaign.yaml:8: sweep[0].pattern: a pattern is written"),
+                ("{count: 0}", "{ber: 0.1}, kind: value", "campaign.yaml:8: sweep[0]: 'ber' is a probability of bits"),
+                ("trials: 5", "trials: 5, kind: {burst: 2}, bits: 30",
+                 "sweep zero: kind burst:2 does not fit into bits 30 of fp32 words: it needs 2 that are adjacent")):
             self.assertIn(old, TEXT)
             result = self.run_program("plan", self.campaign(TEXT.replace(old, new)), code=2)
             self.assertIn(where, result.stderr)

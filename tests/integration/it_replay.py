@@ -17,6 +17,8 @@ arms:
 sweep:
   - {{name: flips, site: {{parameters: all}}, amount: {{count: [1, 4]}}, trials: {trials}}}
   - {{name: rate, site: {{parameters: [mlp, head]}}, amount: {{rate: 0.001}}, kind: stuck1, trials: {trials}}}
+  - {{name: forms, site: {{parameters: [mlp, layernorm]}}, amount: {{count: 2}}, kind: [flip, {{burst: 3}}, value], pattern: [element, {{column: all}}], trials: {trials}}}
+  - {{name: lanes, site: {{activations: [block.out, attention.probs]}}, amount: {{count: 1}}, kind: {{burst: 2}}, pattern: {{row: 3}}, trials: {trials}}}
 """)
         out = self.dir / "out"
         status = self.json("run", "--json", path, "--out", out, "--state-dir", self.dir / "state")

@@ -195,17 +195,21 @@ static void impossible_forms_are_refused(void **state)
         const char *says;
     } bad[] = {
         {"amount: {count: 1}, kind: {burst: 2}, bits: 30", FS_ECONFIG,
-         "sweep s: kind burst:2 does not fit into bits 30: it needs 2 that are adjacent"},
+         "sweep s: kind burst:2 does not fit into bits 30 of fp32 words: it needs 2 that are "
+         "adjacent"},
         {"amount: {count: 1}, kind: {burst: 9}, bits: exponent", FS_ECONFIG, "burst:9"},
         {"amount: {count: 1}, kind: [flip, {burst: 3}], bits: [all, [1, 2, 4, 5]]", FS_ECONFIG,
-         "burst:3 does not fit into bits 1+2+4+5"},
+         "burst:3 does not fit into bits 1+2+4+5 of fp32"},
         {"amount: {rate: 1}, kind: value, pattern: {column: all}, site: {parameters: all}", FS_OK,
          ""},
+        {"amount: {count: 1}, kind: {burst: 16}}]\narms: [{name: h, dtype: bf16}]\n#", FS_OK, ""},
+        {"amount: {count: 1}, kind: {burst: 17}}]\narms: [{name: h, dtype: bf16}]\n#", FS_ECONFIG,
+         "burst:17 does not fit into bits all of bf16 words"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char text[1024];
         planned p;
-        snprintf(text, sizeof text, HEAD "sweep:\n  - {name: s, trials: 1, %s}\n", bad[i].sweep);
+        snprintf(text, sizeof text, HEAD "sweep: [{name: s, trials: 1, %s}]\n", bad[i].sweep);
         assert_status(try_plan(&p, text), bad[i].status);
         if (bad[i].status == FS_OK)
             release(&p);
@@ -243,6 +247,35 @@ static void counts_end_at_the_starts(void **state)
             fs_fault_list_free(&list);
             release(&p);
         }
+    }
+}
+
+/* A trial's list holds 2^28 bits, so 2^23 values of 32. */
+static void lists_end_at_their_limit(void **state)
+{
+    static const char *const amounts[] = {"count: 8388608", "count: 8388609", "rate: 0.1",
+                                          "count: 1"};
+    static const char *const patterns[] = {"element", "element", "element", "{column: all}"};
+    char config[sizeof bert_config + 16];
+    const char *vocab = strstr(bert_config, "\"vocab_size\": 11");
+    assert_non_null(vocab);
+    snprintf(config, sizeof config, "%.*s\"vocab_size\": 16777216, \"num_labels\": 2}",
+             (int)(vocab - bert_config), bert_config);
+    fixture_write(dir, "large/config.json", config);
+    for (int i = 0; i < 4; i++) {
+        char text[1024];
+        planned p;
+        snprintf(text, sizeof text,
+                 "campaign: c\nseed: 9\n"
+                 "task: {kind: classification, model: large, data: rows}\n"
+                 "sweep: [{name: s, trials: 1, kind: value, site: {parameters: embedding.token},"
+                 " amount: {%s}, pattern: %s}]\n",
+                 amounts[i], patterns[i]);
+        assert_status(try_plan(&p, text), i == 0 ? FS_OK : FS_ELIMIT);
+        if (i == 0)
+            release(&p);
+        else
+            assert_detail("each bit that they hit being one, at most 268435456 are allowed");
     }
 }
 
@@ -330,6 +363,7 @@ int main(void)
         cmocka_unit_test(effective_campaign),
         cmocka_unit_test(impossible_forms_are_refused),
         cmocka_unit_test(counts_end_at_the_starts),
+        cmocka_unit_test(lists_end_at_their_limit),
         cmocka_unit_test(masked_sites),
         cmocka_unit_test(exposure_of_redundant_bits),
     };

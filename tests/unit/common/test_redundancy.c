@@ -115,6 +115,42 @@ static void test_rate(void **state)
     fs_geometry_destroy(&geometry);
 }
 
+/* Bursts come as single flips, random values as bits that are stuck evenly at 0 and 1; the bits
+ * that are hit at a rate do not depend on it but for random values, which draw more. */
+static void test_kinds(void **state)
+{
+    static const fs_form_word words[] = {FS_FORM_FLIP, FS_FORM_STUCK0, FS_FORM_STUCK1,
+                                         FS_FORM_BURST, FS_FORM_VALUE};
+    fs_geometry *geometry = geometry_of(FS_MODEL_BERT);
+    fs_fault_space *space = space_of(geometry, "all");
+    const fs_protect protect = list_of("secded", "none");
+    const double sites = (double)fs_check_sites(space, &protect), rate = 0.2;
+    fs_check_list list = {0};
+    for (int w = 0; w < 5; w++) {
+        double kinds[3] = {0}, total = 0, pairs = 0;
+        for (uint64_t t = 0; t < 20; t++) {
+            assert_ok(fs_check_draw(&list, space, &protect, rate, words[w], keys(78), t));
+            for (size_t i = 0; i < list.count; i++) {
+                kinds[list.items[i].kind]++;
+                if (i > 0) pairs += list.items[i].kind == list.items[i - 1].kind;
+            }
+            total += (double)list.count;
+        }
+        const double mean = 20 * sites * rate;
+        assert_true(fabs(total - mean) < 5 * sqrt(mean * (1 - rate)));
+        if (words[w] == FS_FORM_VALUE) {
+            assert_true(kinds[FS_FAULT_FLIP] == 0);
+            assert_true(fabs(kinds[FS_FAULT_STUCK0] - total / 2) < 5 * sqrt(total / 4));
+            assert_true(fabs(pairs - total / 2) < 20 + 5 * sqrt(total / 4));
+        } else {
+            assert_true(kinds[words[w] == FS_FORM_BURST ? FS_FORM_FLIP : words[w]] == total);
+        }
+    }
+    fs_check_list_free(&list);
+    fs_fault_space_destroy(&space);
+    fs_geometry_destroy(&geometry);
+}
+
 static void test_nothing_to_hit(void **state)
 {
     fs_geometry *geometry = geometry_of(FS_MODEL_GPT2);
@@ -138,7 +174,7 @@ static void test_apply(void **state)
     fs_check_apply(&fault, bytes);
     fs_check_apply(&fault, bytes);
     assert_int_equal(bytes[7], 0x20);
-    fault.kind = FS_FORM_FLIP;
+    fault.kind = FS_FAULT_FLIP;
     fault.bit = 60;
     fs_check_apply(&fault, bytes);
     assert_int_equal(bytes[7], 0x30);
@@ -152,9 +188,8 @@ static void test_apply(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_bit_once),
-        cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_nothing_to_hit),
+        cmocka_unit_test(test_every_bit_once), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_kinds),          cmocka_unit_test(test_nothing_to_hit),
         cmocka_unit_test(test_apply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
