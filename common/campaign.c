@@ -260,6 +260,7 @@ static fs_status read_sweep(const fs_yaml_at *at, void *target)
     fs_campaign *c = ((reading *)target)->campaign;
     fs_sweep *sweep = &c->sweeps[c->sweep_count];
     FS_TRY(fs__sweep_read(at, sweep));
+    FS_TRY(fs__list_settle(at, sweep, ((reading *)target)->path));
     for (size_t i = 0; i < c->sweep_count; i++)
         if (strcmp(c->sweeps[i].name, sweep->name) == 0)
             return fs_yaml_fail(at, FS_ECONFIG, "the name '%s' is taken by sweep[%zu]", sweep->name,

@@ -12,6 +12,7 @@
 #include "activation.h"
 #include "buf.h"
 #include "config.h"
+#include "fault_file.h"
 #include "fault_form.h"
 #include "hash.h"
 #include "limits.h"
@@ -63,6 +64,7 @@ typedef struct fs_sweep {
     char name[FS_NAME_BYTES_MAX];
     const fs_site_class *site;
     fs_site_set set;           /* of the class's words */
+    fs_fault_source source;    /* of a class that is not drawn; all components are its set */
     int transient;             /* a fault lasts once, see FS_LASTS_ONCE; 0: the whole evaluation */
     int layers[FS_LAYERS_MAX]; /* restricts the selection; none: all */
     size_t layer_count;

@@ -51,6 +51,16 @@ fs_status fs__model_find(const fs_yaml_at *at, const char *file, char out[FS_PAT
     return status == FS_OK ? settle(at, path, out) : fs_yaml_wrap(at, status);
 }
 
+fs_status fs__file_find(const fs_yaml_at *at, const char *name, const char *file,
+                        char out[FS_PATH_BYTES_MAX])
+{
+    char path[FS_PATH_BYTES_MAX], dir[FS_PATH_BYTES_MAX];
+    if (file == NULL) return take_as_written(at, name, out);
+    FS_TRY(fs_path_dir(dir, file));
+    fs_status status = fs_path_join(path, dir, name);
+    return status == FS_OK ? settle(at, path, out) : fs_yaml_wrap(at, status);
+}
+
 fs_status fs__data_find(const fs_yaml_at *at, const char *file, fs_task_kind kind,
                         char out[FS_PATH_BYTES_MAX])
 {

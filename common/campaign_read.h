@@ -12,6 +12,15 @@
 FS_MUST_CHECK fs_status fs__sweep_read(const fs_yaml_at *at, void *target);
 /** The same of its `site`. */
 FS_MUST_CHECK fs_status fs__site_read(const fs_yaml_at *at, void *target);
+/** Of a class that is not drawn: reads the file's name, and the keys beside it. */
+FS_MUST_CHECK fs_status fs__list_read(const fs_yaml_at *at, void *target);
+extern const fs_yaml_field fs__list_fields[]; /* with an end */
+/** Checks which of fs__list_fields were `given`, for any class. */
+FS_MUST_CHECK fs_status fs__list_check(const fs_yaml_at *at, const fs_sweep *sweep, uint64_t given);
+/** Finds and reads the files of a sweep that has any, for a campaign at `file` as in fs__data_find,
+ * and settles its trials. Errors: FS_EREFUSED for a file that is not the one whose hash is given,
+ * FS_ECONFIG for more trials than it has; those of fs_fault_source_read. */
+FS_MUST_CHECK fs_status fs__list_settle(const fs_yaml_at *at, fs_sweep *sweep, const char *file);
 /** A sweep without a site is of all parameters. */
 void fs__site_default(fs_sweep *sweep);
 /** Appends "none" or "[layer, component]". */
@@ -32,6 +41,10 @@ FS_MUST_CHECK fs_status fs__model_find(const fs_yaml_at *at, const char *file,
                                        char out[FS_PATH_BYTES_MAX]);
 /** Finds a data file in the same way. A path with a slash may be absent: planning needs no data. */
 FS_MUST_CHECK fs_status fs__data_find(const fs_yaml_at *at, const char *file, fs_task_kind kind,
+                                      char out[FS_PATH_BYTES_MAX]);
+
+/** Finds a file by its path alone; it exists, or `file` is NULL. */
+FS_MUST_CHECK fs_status fs__file_find(const fs_yaml_at *at, const char *name, const char *file,
                                       char out[FS_PATH_BYTES_MAX]);
 
 /** Reads the section `finetune`; `data` is where it names its file, which fs__finetune_settle finds

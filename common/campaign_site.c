@@ -4,7 +4,7 @@
 #include "assert.h"
 #include "campaign_read.h"
 
-enum { CLASSES_MAX = 16 };
+enum { CLASSES_MAX = 16, LIST_FIELDS_MAX = 8 };
 
 static const struct {
     const char *word;
@@ -31,6 +31,7 @@ static fs_status read_class(const fs_yaml_at *at, void *target)
     size_t count = 0;
     sweep->site = fs_site_find(at->key);
     FS_ASSERT(sweep->site != NULL);
+    if (sweep->site->from != FS_SITE_DRAWN) return fs__list_read(at, target);
     while (sweep->site->words[count] != NULL) count++;
     return fs_yaml_each(at, count, read_word, target);
 }
@@ -115,17 +116,21 @@ fs_status fs__site_read(const fs_yaml_at *at, void *target)
                                            {"gradients", NULL, FS_LATER, 0},
                                            {"optimizer", NULL, FS_LATER, 0},
                                            {NULL, NULL, NULL, 0}};
-    fs_yaml_field fields[CLASSES_MAX + sizeof others / sizeof others[0]] = {{0}};
+    fs_yaml_field fields[CLASSES_MAX + LIST_FIELDS_MAX + sizeof others / sizeof others[0]] = {{0}};
     fs_sweep *sweep = target;
-    unsigned count = 0;
+    unsigned count = 0, first;
     uint64_t seen;
     for (; fs_site_at(count) != NULL; count++)
         fields[count] = (fs_yaml_field){fs_site_at(count)->name, read_class, NULL, 0};
     FS_ASSERT(count <= CLASSES_MAX);
-    memcpy(fields + count, others, sizeof others);
+    for (first = count; fs__list_fields[first - count].key != NULL; first++)
+        fields[first] = fs__list_fields[first - count];
+    FS_ASSERT(first - count <= LIST_FIELDS_MAX);
+    memcpy(fields + first, others, sizeof others);
     FS_TRY(fs_yaml_map(at, fields, &seen, target));
     FS_TRY(check_one_class(at, fields, count, seen));
     fs__site_default(sweep);
+    FS_TRY(fs__list_check(at, sweep, seen >> count));
     return check_by(at, sweep);
 }
 

@@ -7,6 +7,7 @@
 #include "number.h"
 
 /* fs_sweep.transient while the sweep is read; 0: not given */
+enum { DRAWN_FIELDS = 5 };
 enum { PERSISTENCE_PERMANENT = 1, PERSISTENCE_TRANSIENT };
 
 static const char *const amount_words[] = {"count", "rate", "ber", NULL};
@@ -295,18 +296,40 @@ static fs_status settle_persistence(const fs_yaml_at *at, fs_sweep *sweep)
     return FS_OK;
 }
 
+/** How many trials, and whether the axes fit where the faults come from. */
+static fs_status settle_axes(const fs_yaml_at *at, const fs_yaml_field *fields, uint64_t seen,
+                             fs_sweep *sweep)
+{
+    const int drawn = sweep->site->from == FS_SITE_DRAWN;
+    for (size_t i = 0; i < DRAWN_FIELDS && !drawn; i++)
+        if (seen >> i & 1)
+            return fs_yaml_fail(at, FS_ECONFIG,
+                                "'%s' is of faults that are drawn; the file of '%s' says all of "
+                                "them",
+                                fields[i].key, sweep->site->name);
+    if (drawn && sweep->amount_count == 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "key 'amount' is missing");
+    if (sweep->trials != 0 && sweep->stop.at_most != 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "'trials' and 'stop' exclude each other");
+    if (drawn && sweep->trials == 0 && sweep->stop.at_most == 0)
+        return fs_yaml_fail(at, FS_ECONFIG, "one of 'trials' and 'stop' is wanted");
+    if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
+    return FS_OK;
+}
+
 fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
 {
+    /* The first ones are not for sweeps whose faults come from a file. */
     static const fs_yaml_field fields[] = {
-        {"name", read_sweep_name, NULL, 1},
-        {"site", fs__site_read, NULL, 0},
-        {"amount", read_amount, NULL, 1},
+        {"amount", read_amount, NULL, 0},
         {"kind", fs__kinds_read, NULL, 0},
         {"pattern", fs__patterns_read, NULL, 0},
         {"bits", read_bits, NULL, 0},
+        {"stop", read_stop, NULL, 0},
+        {"name", read_sweep_name, NULL, 1},
+        {"site", fs__site_read, NULL, 0},
         {"guard", read_guards, NULL, 0},
         {"trials", read_trials, NULL, 0},
-        {"stop", read_stop, NULL, 0},
         {"dtype", NULL, FS_DTYPE_ELSEWHERE, 0},
         {"phase", read_phase, NULL, 0},
         {"persistence", read_persistence, NULL, 0},
@@ -316,13 +339,10 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
         {NULL, NULL, NULL, 0},
     };
     fs_sweep *sweep = target;
-    FS_TRY(fs_yaml_map(at, fields, NULL, target));
-    if (sweep->trials != 0 && sweep->stop.at_most != 0)
-        return fs_yaml_fail(at, FS_ECONFIG, "'trials' and 'stop' exclude each other");
-    if (sweep->trials == 0 && sweep->stop.at_most == 0)
-        return fs_yaml_fail(at, FS_ECONFIG, "one of 'trials' and 'stop' is wanted");
-    if (sweep->trials == 0) sweep->trials = sweep->stop.at_most;
+    uint64_t seen;
+    FS_TRY(fs_yaml_map(at, fields, &seen, target));
     fs__site_default(sweep);
+    FS_TRY(settle_axes(at, fields, seen, sweep));
     FS_TRY(settle_persistence(at, sweep));
     FS_TRY(fs__forms_settle(at, sweep));
     if (sweep->bits_count == 0)

@@ -75,8 +75,28 @@ static fs_status write_arm(const fs_arm *arm, fs_buf *out)
     return fs_buf_printf(out, "    metadata: %s\n", arm->metadata ? "true" : "false");
 }
 
+/** The file of a sweep, and what it was. */
+static fs_status write_source(const fs_sweep *sweep, fs_buf *out)
+{
+    const fs_fault_source *source = &sweep->source;
+    char hex[FS_HASH_HEX_BYTES];
+    FS_TRY(fs_buf_printf(out, "    site:\n      %s: ", sweep->site->name));
+    FS_TRY(write_quoted(out, source->file));
+    fs_hash_hex(&source->file_hash, hex);
+    FS_TRY(fs_buf_printf(out, "\n      hash: %s\n", hex));
+    if (source->map[0] != '\0') {
+        FS_TRY(fs_buf_puts(out, "      map: "));
+        FS_TRY(write_quoted(out, source->map));
+        fs_hash_hex(&source->map_hash, hex);
+        FS_TRY(fs_buf_printf(out, "\n      map_hash: %s\n", hex));
+    }
+    return fs_buf_printf(out, "      faults: %" PRIu64 "\n      groups: %" PRIu64 "\n",
+                         source->faults, source->trials);
+}
+
 static fs_status write_site(const fs_sweep *sweep, fs_buf *out)
 {
+    if (sweep->site->from != FS_SITE_DRAWN) return write_source(sweep, out);
     FS_TRY(fs_buf_printf(out, "    site: {%s: ", sweep->site->name));
     FS_TRY(fs_site_write(sweep->site, sweep->set, out));
     FS_TRY(fs_buf_puts(out, sweep->layer_count == 0 ? ", layers: all" : ", layers: ["));
@@ -116,7 +136,8 @@ static fs_status write_bits_choice(const fs_bits_choice *choice, fs_buf *out)
     return fs_buf_puts(out, "]");
 }
 
-static fs_status write_axes(const fs_sweep *sweep, fs_buf *out)
+/** The axes of what is drawn. */
+static fs_status write_drawn(const fs_sweep *sweep, fs_buf *out)
 {
     char number[FS_NUMBER_BYTES];
     FS_TRY(fs_buf_printf(out, "    amount: {%s: [", fs_amount_name(sweep->amount_kind)));
@@ -139,7 +160,13 @@ static fs_status write_axes(const fs_sweep *sweep, fs_buf *out)
         if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
         FS_TRY(write_bits_choice(&sweep->bits[i], out));
     }
-    FS_TRY(fs_buf_puts(out, "]\n    guard: ["));
+    return fs_buf_puts(out, "]\n");
+}
+
+static fs_status write_guards(const fs_sweep *sweep, fs_buf *out)
+{
+    char number[FS_NUMBER_BYTES];
+    FS_TRY(fs_buf_puts(out, "    guard: ["));
     for (size_t i = 0; i < sweep->guard_count; i++) {
         if (i > 0) FS_TRY(fs_buf_puts(out, ", "));
         if (sweep->guards[i].kind != FS_GUARD_THRESHOLD) {
@@ -160,7 +187,8 @@ static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
     if ((sweep->site->lasts & FS_LASTS_ONCE) != 0)
         FS_TRY(fs_buf_printf(out, "    persistence: %s\n",
                              sweep->transient ? "transient" : "permanent"));
-    FS_TRY(write_axes(sweep, out));
+    if (sweep->site->from == FS_SITE_DRAWN) FS_TRY(write_drawn(sweep, out));
+    FS_TRY(write_guards(sweep, out));
     if (sweep->stop.half_width == 0)
         return fs_buf_printf(out, "    trials: %" PRIu64 "\n", sweep->trials);
     fs_number_text(sweep->stop.half_width, half_width);

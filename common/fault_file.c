@@ -10,6 +10,7 @@
 #include "csv.h"
 #include "file.h"
 #include "options.h"
+#include "quantise.h"
 
 enum { COLUMN_BIT, COLUMN_KIND, COLUMN_TRIAL, COLUMN_TENSOR, COLUMN_INDEX, COLUMN_CODE };
 enum { COLUMN_ADDRESS = COLUMN_TENSOR };
@@ -18,6 +19,10 @@ static const fs_csv_column list_columns[] = {{"bit", 1},   {"kind", 0}, {"trial"
                                              {"index", 1}, {"code", 0}, {NULL, 0}};
 static const fs_csv_column log_columns[] = {
     {"bit", 1}, {"kind", 0}, {"trial", 0}, {"address", 1}, {NULL, 0}};
+
+enum { CODE_WORD = 0, CODE_SCALE = 255 };
+
+static const char scale_name[] = "scale";
 
 /* A row that was understood. */
 typedef struct row {
@@ -28,7 +33,7 @@ typedef struct row {
     uint16_t slice;
     uint8_t bit;
     uint8_t kind;
-    const fs_codec *codec; /* NULL: a bit of the word */
+    uint8_t code; /* CODE_WORD, CODE_SCALE, or 1 + index of fs_codec_at */
 } row;
 
 /* The files while they are read. */
@@ -50,21 +55,32 @@ typedef struct reading {
     uint32_t slice_hint;
 } reading;
 
-static unsigned codec_index(const fs_codec *codec)
+static uint8_t code_of(const fs_codec *codec)
 {
     unsigned i = 0;
     while (fs_codec_at(i) != codec) i++;
-    FS_ASSERT(i < 8 * sizeof(fs_codec_set));
-    return i;
+    FS_ASSERT(i < 63);
+    return (uint8_t)(1 + i);
+}
+
+static fs_codec_set set_of(uint8_t code)
+{
+    FS_ASSERT(code != CODE_WORD);
+    return code == CODE_SCALE ? FS_CODEC_SET_SCALES : (fs_codec_set)1 << (code - 1);
 }
 
 fs_codec_set fs_codec_set_of(const fs_protect *protect)
 {
-    fs_codec_set set = 0;
+    fs_codec_set set = protect->format == FS_FORMAT_INT8 ? FS_CODEC_SET_SCALES : 0;
     for (unsigned i = 0; i < protect->codec_count; i++)
-        if (protect->codecs[i]->check_bits > 0)
-            set |= (fs_codec_set)1 << codec_index(protect->codecs[i]);
+        if (protect->codecs[i]->check_bits > 0) set |= set_of(code_of(protect->codecs[i]));
     return set;
+}
+
+const char *fs_codec_set_name(fs_codec_set set)
+{
+    const unsigned first = (unsigned)__builtin_ctzll(set);
+    return set == FS_CODEC_SET_SCALES ? scale_name : fs_codec_at(first)->name;
 }
 
 /* --- One row ---------------------------------------------------------------------------------- */
@@ -98,28 +114,38 @@ static fs_status read_trial(reading *self, row *out)
 static const char *code_name(const void *context, size_t i)
 {
     (void)context;
-    const fs_codec *codec = i < UINT32_MAX ? fs_codec_at((unsigned)i) : NULL;
+    if (i == 0) return scale_name;
+    const fs_codec *codec = fs_codec_at((unsigned)i - 1);
     return codec == NULL ? NULL : codec->name;
+}
+
+static fs_status fail_code(const fs_csv *csv, const char *name)
+{
+    const char *near = fs_options_nearest(name, code_name, NULL);
+    if (near == NULL) return fs_csv_fail(csv, FS_EFORMAT, "code '%.60s' is unknown", name);
+    return fs_csv_fail(csv, FS_EFORMAT, "code '%.60s' is unknown (did you mean '%s'?)", name, near);
 }
 
 static fs_status read_code(reading *self, row *out)
 {
     const fs_csv *csv = &self->csv;
     const char *name = csv->field[COLUMN_CODE];
+    unsigned bits = FS_SCALE_BITS;
     if (name == NULL || name[0] == '\0') return FS_OK;
-    out->codec = fs_codec_find(name);
-    if (out->codec == NULL) {
-        const char *near = fs_options_nearest(name, code_name, NULL);
-        return fs_csv_fail(csv, FS_EFORMAT, "code '%.60s' is unknown%s%s%s", name,
-                           near == NULL ? "" : " (did you mean '", near == NULL ? "" : near,
-                           near == NULL ? "" : "'?)");
+    if (strcmp(name, scale_name) == 0) {
+        out->code = CODE_SCALE;
+    } else {
+        const fs_codec *codec = fs_codec_find(name);
+        if (codec == NULL) return fail_code(csv, name);
+        bits = codec->check_bits;
+        out->code = code_of(codec);
     }
-    if (out->codec->check_bits == 0)
+    if (bits == 0)
         return fs_csv_fail(csv, FS_EFORMAT, "code %s keeps no bits beside the words", name);
-    if (out->bit >= out->codec->check_bits)
-        return fs_csv_fail(csv, FS_EFORMAT, "bit %u: a codeword of %s has redundant bits 0 to %u",
-                           out->bit, name, out->codec->check_bits - 1);
-    self->codes |= (fs_codec_set)1 << codec_index(out->codec);
+    if (out->bit >= bits)
+        return fs_csv_fail(csv, FS_EFORMAT, "bit %u: those of a %s are 0 to %u", out->bit, name,
+                           bits - 1);
+    self->codes |= set_of(out->code);
     return FS_OK;
 }
 
@@ -158,12 +184,16 @@ static fs_status read_index(reading *self, row *out)
     return FS_OK;
 }
 
-/* @return nonzero if the value begins a codeword, or no arm asks about it. */
-static int starts_codeword(const reading *self, const row *r)
+/* @return nonzero if the value begins a codeword or channel, or no arm asks about it. */
+static int is_first(const reading *self, const row *r)
 {
     const size_t cols = self->geometry->tensors[r->tensor].cols;
-    if (!(self->codecs >> codec_index(r->codec) & 1)) return 1;
-    return r->element % cols % fs_codec_words(r->codec, self->format, cols) == 0;
+    if (!(self->codecs & set_of(r->code))) return 1;
+    if (r->code != CODE_SCALE)
+        return r->element % cols % fs_codec_words(fs_codec_at(r->code - 1u), self->format, cols) ==
+               0;
+    const int by_column = fs_channels_of(self->geometry, r->tensor) == FS_CHANNELS_COLUMNS;
+    return by_column ? r->element < cols : r->element % cols == 0;
 }
 
 static fs_status read_site(reading *self, row *out)
@@ -176,13 +206,12 @@ static fs_status read_site(reading *self, row *out)
         return fs_csv_fail(csv, FS_EFORMAT, "tensor is empty");
     FS_TRY(read_index(self, out));
     if (self->geometry == NULL) return FS_OK;
-    if (out->codec == NULL && out->bit >= self->format->bits)
+    if (out->code == CODE_WORD && out->bit >= self->format->bits)
         return fs_csv_fail(csv, FS_EFORMAT, "bit %u: words of %s have bits 0 to %u", out->bit,
                            self->format->name, self->format->bits - 1);
-    if (out->codec != NULL && !starts_codeword(self, out))
-        return fs_csv_fail(csv, FS_EFORMAT,
-                           "index %.60s is not the first value of a codeword of %s",
-                           csv->field[COLUMN_INDEX], out->codec->name);
+    if (out->code != CODE_WORD && !is_first(self, out))
+        return fs_csv_fail(csv, FS_EFORMAT, "index %.60s is not the first value that a %s is of",
+                           csv->field[COLUMN_INDEX], csv->field[COLUMN_CODE]);
     return FS_OK;
 }
 
@@ -327,10 +356,7 @@ static int compare(const void *a, const void *b)
     if (x->trial != y->trial) return x->trial < y->trial ? -1 : 1;
     if (x->tensor != y->tensor) return x->tensor < y->tensor ? -1 : 1;
     if (x->element != y->element) return x->element < y->element ? -1 : 1;
-    if (x->codec != y->codec) {
-        if (x->codec == NULL || y->codec == NULL) return x->codec == NULL ? -1 : 1;
-        return codec_index(x->codec) < codec_index(y->codec) ? -1 : 1;
-    }
+    if (x->code != y->code) return x->code < y->code ? -1 : 1;
     if (x->bit != y->bit) return x->bit < y->bit ? -1 : 1;
     return (x->line > y->line) - (x->line < y->line);
 }
@@ -341,7 +367,7 @@ static fs_status sort_rows(reading *self)
     for (size_t i = 1; i < self->count; i++) {
         const row *a = &self->rows[i - 1], *b = &self->rows[i];
         if (a->trial == b->trial && a->tensor == b->tensor && a->element == b->element &&
-            a->codec == b->codec && a->bit == b->bit)
+            a->code == b->code && a->bit == b->bit)
             return fs_fail(FS_EFORMAT, "%s:%u: hits the same bit as line %u", self->csv.path,
                            b->line, a->line);
     }
@@ -361,7 +387,8 @@ static fs_check_fault check_fault_of(const row *r)
 {
     return (fs_check_fault){.tensor = r->tensor,
                             .slice = r->slice,
-                            .codec = (uint8_t)codec_index(r->codec),
+                            .codec =
+                                r->code == CODE_SCALE ? FS_CHECK_SCALE : (uint8_t)(r->code - 1),
                             .bit = r->bit,
                             .kind = r->kind,
                             .element = r->element};
@@ -372,7 +399,7 @@ static fs_status fill(fs_fault_file *self, const reading *from)
 {
     size_t faults = 0, checks = 0;
     uint64_t trial = 0;
-    for (size_t i = 0; i < from->count; i++) checks += from->rows[i].codec != NULL;
+    for (size_t i = 0; i < from->count; i++) checks += from->rows[i].code != CODE_WORD;
     self->trials = from->trials;
     self->outside = from->outside;
     self->codes = from->codes;
@@ -390,9 +417,9 @@ static fs_status fill(fs_fault_file *self, const reading *from)
             self->first[trial] = faults;
             self->check_first[trial] = checks;
         }
-        if (r != NULL && r->codec == NULL)
+        if (r != NULL && r->code == CODE_WORD)
             self->faults[faults++] = fault_of(r);
-        else if (r != NULL && (from->codecs >> codec_index(r->codec) & 1))
+        else if (r != NULL && (from->codecs & set_of(r->code)) != 0)
             self->checks[checks++] = check_fault_of(r);
     }
     return FS_OK;
@@ -476,10 +503,13 @@ fs_status fs_fault_file_checks(const fs_fault_file *self, uint64_t trial, const 
     }
     for (size_t i = 0; i < count; i++) {
         unsigned at = 0;
-        while (at < protect->codec_count && protect->codecs[at] != fs_codec_at(from[i].codec)) at++;
-        if (at == protect->codec_count) continue;
+        const int scale = from[i].codec == FS_CHECK_SCALE;
+        while (!scale && at < protect->codec_count &&
+               protect->codecs[at] != fs_codec_at(from[i].codec))
+            at++;
+        if (scale ? protect->format != FS_FORMAT_INT8 : at == protect->codec_count) continue;
         out->items[out->count] = from[i];
-        out->items[out->count++].codec = (uint8_t)at;
+        out->items[out->count++].codec = scale ? FS_CHECK_SCALE : (uint8_t)at;
     }
     fs_check_list_sort(out);
     return FS_OK;

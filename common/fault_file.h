@@ -7,8 +7,9 @@
  *   bit     of the stored word, 0 the least significant
  *   kind    flip (also if empty), stuck0, stuck1
  *   trial   0, 1, 2, ... without gaps; without the column all rows are of trial 0
- *   code    empty: the bit is one of the word; else the protection whose redundant bit it is, and
- *           `index` is the first value of its codeword (redundancy.h)
+ *   code    empty: the bit is one of the word; else the protection whose redundant bit it is, or
+ *           "scale" for one of an int8 channel's scale, and `index` is the first value of the
+ *           codeword or channel (redundancy.h)
  *
  * A log has columns address (of a byte), bit (0..7), kind and trial; its map has tensor, base (the
  * address of the tensor's first byte) and bytes. Words are little-endian and row-major. What lies
@@ -45,8 +46,9 @@ typedef struct fs_fault_source {
  * trials. Errors: FS_ENOENT, FS_EIO; FS_EFORMAT and FS_ELIMIT naming file and line. */
 FS_MUST_CHECK fs_status fs_fault_source_read(fs_fault_source *io);
 
-/** A set of codecs: bit i is fs_codec_at(i). */
+/** A set of what can be stored beside words: bit i is that of fs_codec_at(i). */
 typedef uint64_t fs_codec_set;
+#define FS_CODEC_SET_SCALES ((fs_codec_set)1 << 63) /* the scales of int8 */
 
 /** The files of a source for one model and one storage format. */
 typedef struct fs_fault_file {
@@ -81,7 +83,9 @@ FS_MUST_CHECK fs_status fs_fault_file_checks(const fs_fault_file *self, uint64_t
 void fs_fault_file_write(FILE *out, const fs_geometry *geometry, const fs_protect *protect,
                          const fs_fault_list *faults, const fs_check_list *checks);
 
-/** @return the codecs of a list of protections that keep bits beside the words. */
+/** @return what a list of protections keeps beside the words, of its format. */
 fs_codec_set fs_codec_set_of(const fs_protect *protect);
+/** @return the word of the first in a set that is not empty. */
+const char *fs_codec_set_name(fs_codec_set set);
 
 #endif

@@ -16,6 +16,7 @@ static fs_status build(fs_plan **out, const fs_campaign *campaign, const fs_plan
     self->campaign = campaign;
     fs_status status = fs__plan_models(self, known);
     if (status == FS_OK) status = fs__plan_cells(self);
+    if (status == FS_OK && known == NULL) status = fs__plan_lists(self);
     if (status == FS_OK) status = fs__plan_identify(self);
     if (status != FS_OK)
         fs_plan_destroy(&self);
@@ -40,7 +41,9 @@ void fs_plan_destroy(fs_plan **self)
     if (plan == NULL) return;
     for (size_t i = 0; i < plan->space_count; i++) fs_fault_space_destroy(&plan->spaces[i]);
     for (size_t i = 0; i < plan->model_count; i++) fs_geometry_destroy(&plan->models[i].geometry);
+    for (size_t i = 0; i < plan->list_count; i++) fs_fault_file_destroy(&plan->lists[i]);
     free(plan->spaces);
+    free(plan->lists);
     free(plan->models);
     free(plan->variants);
     free(plan->cells);
@@ -84,12 +87,16 @@ fs_status fs_trial_id_parse(const fs_plan *self, const char *text, uint32_t *cel
 
 fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial)
 {
+    if (cell->list != NULL) return fs_fault_file_faults(cell->list, trial, out);
+    FS_ASSERT(cell->site->from == FS_SITE_DRAWN);
     return fs_form_draw(out, cell->space, cell->amount, &cell->form, cell->draw_key, trial);
 }
 
 fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell, const fs_protect *protect,
                               uint64_t trial)
 {
+    if (cell->list != NULL && cell->list_checks)
+        return fs_fault_file_checks(cell->list, trial, protect, out);
     return fs_check_draw(out, cell->space, protect, cell->check_rate, cell->form.kind.word,
                          cell->check_keys, trial);
 }

@@ -42,7 +42,10 @@ typedef struct fs_cell {
      * the scales of int8, the same in all such arms. */
     fs_check_keys check_keys;
     double check_rate; /* the probability of each of these bits; 0: none is hit */
-    uint64_t trials;    /* planned; the most, under a stopping rule */
+    /** Its faults, where a file says them; NULL: they are drawn, or the plan touched no file. */
+    const fs_fault_file *list;
+    int list_checks; /* nonzero: those beside the words too */
+    uint64_t trials; /* planned; the most, under a stopping rule */
     /** Of fs_cell_sites(), those where no fault can matter with all that it reaches, whatever the
      * weights and the data are: rows that no input reads (segments but the first, positions beyond
      * a language model's window), bits that decoding replaces unread. A worker knows more of them,
@@ -85,6 +88,8 @@ typedef struct fs_plan {
     fs_fault_space **spaces; /* of the cells; one is shared by all arms of a storage format,
                                 amounts and guards */
     size_t space_count;
+    fs_fault_file **lists; /* of the cells; one is shared by the arms of a sweep and format */
+    size_t list_count;
 } fs_plan;
 
 /** Expands a campaign. Reads config.json of each model, and hashes models and data where present.
@@ -117,12 +122,16 @@ FS_MUST_CHECK fs_status fs_plan_mark_simulated(fs_plan *self);
 int fs_identity_simulated(const char *identity);
 /** Writes the first line in which two identities differ, as "key: A, was B". Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_identity_difference(const char *now, const char *before, fs_buf *out);
-/** The faults of one trial on parameters. Errors: as fs_form_draw. */
+/** The faults of one trial on parameters, of a plan that may touch files. Errors: as fs_form_draw.
+ */
 FS_MUST_CHECK fs_status fs_cell_draw(fs_fault_list *out, const fs_cell *cell, uint64_t trial);
 /** Its faults beside the words that `protect`, the cell's own, stores. Errors: as fs_check_draw. */
 FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *cell,
                                             const fs_protect *protect, uint64_t trial);
 
+/** @return addresses of a sweep's log that lie in no tensor and hit nothing, of its first cell's
+ * format; 0 for other sweeps and for a plan that touched no file. */
+uint64_t fs_plan_outside(const fs_plan *self, uint32_t sweep);
 /** @return expected hit bits in a trial, but for redundant ones: the count, or rate x values, or
  * ber x values x bits, for bursts, values and patterns all their bits (fs_form_expect); of
  * activations, in one inference of the largest input. */

@@ -29,6 +29,10 @@ FS_MUST_CHECK fs_status fs__plan_space(const fs_plan *plan, const fs_sweep *swee
                                        const fs_plan_site *site, fs_bits bits,
                                        fs_fault_space **out);
 
+/** Reads the files of the sweeps whose faults are not drawn, and gives each cell its list.
+ * Errors: as fs_fault_file_new, naming the sweep; FS_ECONFIG for redundant bits of a code that no
+ * arm has, and for more trials than there are. */
+FS_MUST_CHECK fs_status fs__plan_lists(fs_plan *self);
 /** @return sites of a cell, variant and space filled in, that no fault can matter at. */
 uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell);
 /** Fills identity and fingerprint. */

@@ -199,7 +199,8 @@ static void set_checks(const expansion *e, fs_cell *cell)
     const double sites = (double)cell->space->values * cell->space->bit_count;
     fs_hasher hasher;
     fs_hash hash;
-    if (cell->site->when != FS_SITE_STORED || !arm->metadata || !fs_protect_has_checks(protect))
+    if (cell->site->when != FS_SITE_STORED || cell->site->from != FS_SITE_DRAWN || !arm->metadata ||
+        !fs_protect_has_checks(protect))
         return;
     if (cell->space->bit_count != fs_protect_format(protect)->bits) return;
     cell->check_rate = fs_cell_faults(cell) / sites;

@@ -60,8 +60,20 @@ static fs_status put_arms(const fs_plan *plan, fs_buf *out)
     return FS_OK;
 }
 
+/** The contents of files; where they lie changes nothing. */
+static fs_status put_source(const fs_sweep *sweep, fs_buf *out)
+{
+    char key[FS_NAME_BYTES_MAX + 32];
+    snprintf(key, sizeof key, "sweep.%s.%s", sweep->name, sweep->site->name);
+    FS_TRY(put_hash(out, key, &sweep->source.file_hash, 1));
+    if (sweep->source.map[0] == '\0') return FS_OK;
+    snprintf(key, sizeof key, "sweep.%s.map", sweep->name);
+    return put_hash(out, key, &sweep->source.map_hash, 1);
+}
+
 static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
 {
+    if (sweep->site->from != FS_SITE_DRAWN) return put_source(sweep, out);
     FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, sweep->site->name));
     for (unsigned i = 0; sweep->site->word(i) != NULL; i++)
         if (sweep->set >> i & 1) FS_TRY(fs_buf_printf(out, " %s", sweep->site->word(i)));
@@ -78,7 +90,7 @@ static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
         sweep->by & FS_BY_GROUP ? " group" : "", sweep->by & FS_BY_STAGE ? " stage" : "");
 }
 
-static fs_status put_axes(const fs_sweep *sweep, fs_buf *out)
+static fs_status put_drawn(const fs_sweep *sweep, fs_buf *out)
 {
     char number[FS_NUMBER_BYTES], form[FS_FORM_TEXT_BYTES];
     FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, fs_amount_name(sweep->amount_kind)));
@@ -101,7 +113,14 @@ static fs_status put_axes(const fs_sweep *sweep, fs_buf *out)
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.bits:", sweep->name));
     for (size_t i = 0; i < sweep->bits_count; i++)
         FS_TRY(fs_buf_printf(out, " %s", sweep->bits[i].name));
-    FS_TRY(fs_buf_printf(out, "\nsweep.%s.guard:", sweep->name));
+    return fs_buf_puts(out, "\n");
+}
+
+static fs_status put_axes(const fs_sweep *sweep, fs_buf *out)
+{
+    char number[FS_NUMBER_BYTES];
+    if (sweep->site->from == FS_SITE_DRAWN) FS_TRY(put_drawn(sweep, out));
+    FS_TRY(fs_buf_printf(out, "sweep.%s.guard:", sweep->name));
     for (size_t i = 0; i < sweep->guard_count; i++) {
         FS_TRY(fs_buf_puts(out, " "));
         FS_TRY(fs_guard_write(&sweep->guards[i], out));

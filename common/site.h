@@ -21,7 +21,9 @@
 /* X(variable): every class, in the order in which people see them. */
 #define FS_SITE_MAP(X)                                                                             \
     X(fs__site_parameters)                                                                         \
-    X(fs__site_activations)
+    X(fs__site_activations)                                                                        \
+    X(fs__site_list)                                                                               \
+    X(fs__site_addresses)
 
 struct fs_cell;
 struct fs_plan;
@@ -31,6 +33,13 @@ typedef enum fs_site_when {
     FS_SITE_STORED,  /* words in memory, before the forward passes */
     FS_SITE_COMPUTED /* values of a forward pass, as they are made */
 } fs_site_when;
+
+/** Who says which of its values are hit. */
+typedef enum fs_site_from {
+    FS_SITE_DRAWN, /* chance */
+    FS_SITE_LIST,  /* a file of bits, see fault_file.h; a class without words */
+    FS_SITE_LOG    /* a file of addresses with a map */
+} fs_site_from;
 
 enum { /* `by`: one cell for each value that the selection contains */
        FS_BY_LAYER = 1,
@@ -61,6 +70,7 @@ typedef struct fs_site_class {
     const char *name;  /* key under `site`, in identities and output */
     const char *value; /* one of its values: "parameter" */
     fs_site_when when;
+    fs_site_from from;
     unsigned by;          /* FS_BY_ flags that can divide it */
     const char *division; /* the same for people: "'layer' and 'stage'" */
     unsigned lasts;       /* FS_LASTS_ flags that a sweep may ask for */
@@ -95,10 +105,11 @@ const fs_site_class *fs_site_find(const char *name);
 /** Appends the words of a set: "all", or "[embedding, head.pooler]", sets of words first. */
 FS_MUST_CHECK fs_status fs_site_write(const fs_site_class *self, fs_site_set set, fs_buf *out);
 
-/** The words, parts and layers of components, for classes that have them. */
+/** The words, parts, layers and spaces of components, for classes that have them. */
 const char *fs__site_component_word(unsigned i);
 fs_site_set fs__site_component_part(unsigned by, unsigned i, const char **name);
 fs_site_set fs__site_component_held(const fs_geometry *geometry, fs_site_set set, int layer);
+fs_status fs__site_component_space(fs_fault_space **out, const fs_site_choice *choice);
 extern const char *const fs__site_component_words[];
 
 #endif

@@ -34,7 +34,7 @@ fs_site_set fs__site_component_held(const fs_geometry *geometry, fs_site_set set
     return 0;
 }
 
-static fs_status make_space(fs_fault_space **out, const fs_site_choice *choice)
+fs_status fs__site_component_space(fs_fault_space **out, const fs_site_choice *choice)
 {
     return fs_fault_space_new(out, choice->geometry, choice->set, choice->layers,
                               choice->layer_count, choice->bits);
@@ -54,6 +54,6 @@ const fs_site_class fs__site_parameters = {
     .word = fs__site_component_word,
     .part = fs__site_component_part,
     .held = fs__site_component_held,
-    .space = make_space,
+    .space = fs__site_component_space,
     .masked = fs__plan_masked_sites,
 };

@@ -66,18 +66,28 @@ static fs_status disk_bytes(const fs_plan *plan, double *out)
     return FS_OK;
 }
 
-/** What is allowed and easily misread: protections are of weights and pass activations by. */
+static fs_status note(json_t *out, json_t *text)
+{
+    return json_array_append_new(out, text) == 0 ? FS_OK
+                                                 : fs_fail(FS_ENOMEM, "no memory for a plan");
+}
+
+/** What is allowed and easily misread: protections are of weights and pass activations by, and logs
+ * are full of addresses that were somebody else's. */
 static fs_status notes(const fs_plan *plan, json_t *out)
 {
     const fs_campaign *c = plan->campaign;
-    for (size_t s = 0; s < c->sweep_count; s++) {
+    for (uint32_t s = 0; s < c->sweep_count; s++) {
+        const json_int_t outside = (json_int_t)fs_plan_outside(plan, s);
+        if (outside > 0)
+            FS_TRY(note(out, json_sprintf("sweep %s: %" JSON_INTEGER_FORMAT " of %" PRIu64
+                                          " addresses lie in no tensor and hit nothing",
+                                          c->sweeps[s].name, outside, c->sweeps[s].source.faults)));
         for (size_t a = 0; c->sweeps[s].site->when == FS_SITE_COMPUTED && a < c->arm_count; a++) {
             if (c->arms[a].protect_count == 0) continue;
-            json_t *text = json_sprintf("sweep %s hits activations: the protection of arm %s acts "
-                                        "on weights and does not see them",
-                                        c->sweeps[s].name, c->arms[a].name);
-            if (json_array_append_new(out, text) != 0)
-                return fs_fail(FS_ENOMEM, "no memory for a plan");
+            FS_TRY(note(out, json_sprintf("sweep %s hits activations: the protection of arm %s "
+                                          "acts on weights and does not see them",
+                                          c->sweeps[s].name, c->arms[a].name)));
         }
     }
     return FS_OK;
@@ -109,6 +119,18 @@ static json_t *cell_json(const fs_plan *plan, const fs_cell *cell)
     return out;
 }
 
+/** Null for a sweep whose faults are drawn. */
+static json_t *source_json(const fs_plan *plan, uint32_t index)
+{
+    const fs_sweep *sweep = &plan->campaign->sweeps[index];
+    char hex[FS_HASH_HEX_BYTES];
+    if (sweep->site->from == FS_SITE_DRAWN) return json_null();
+    fs_hash_hex(&sweep->source.file_hash, hex);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I}", "file", sweep->source.file, "hash", hex, "faults",
+                     (json_int_t)sweep->source.faults, "groups", (json_int_t)sweep->source.trials,
+                     "outside", (json_int_t)fs_plan_outside(plan, index));
+}
+
 static json_t *sweeps_json(const fs_plan *plan)
 {
     json_t *list = json_array();
@@ -119,9 +141,9 @@ static json_t *sweeps_json(const fs_plan *plan)
             cells++;
             trials += (json_int_t)plan->cells[i].trials;
         }
-        json_array_append_new(list,
-                              json_pack("{s:s, s:I, s:I}", "name", plan->campaign->sweeps[s].name,
-                                        "cells", cells, "trials", trials));
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o}", "name",
+                                              plan->campaign->sweeps[s].name, "cells", cells,
+                                              "trials", trials, "source", source_json(plan, s)));
     }
     return list;
 }

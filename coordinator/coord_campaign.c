@@ -1,6 +1,7 @@
 #include "coord_campaign.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "log.h"
 
 static const char state_file[] = "state-dir";
 static const char bus_socket[] = "bus.sock";
@@ -63,6 +65,19 @@ static fs_status choose_folders(coord_campaign *self, const char *dir, const cha
     return fs_file_write_atomic(path, line, (size_t)length);
 }
 
+/** Logs are full of addresses that were somebody else's: said once, not an error. */
+static void tell_outside(const fs_plan *plan)
+{
+    for (uint32_t s = 0; s < plan->campaign->sweep_count; s++) {
+        const fs_sweep *sweep = &plan->campaign->sweeps[s];
+        const uint64_t outside = fs_plan_outside(plan, s);
+        if (outside > 0)
+            fs_info("sweep %s: %" PRIu64 " of %" PRIu64
+                    " addresses lie in no tensor and hit nothing",
+                    sweep->name, outside, sweep->source.faults);
+    }
+}
+
 static fs_status open_all(coord_campaign *self, const char *file, const char *dir,
                           const char *state_dir, int simulate)
 {
@@ -73,6 +88,7 @@ static fs_status open_all(coord_campaign *self, const char *file, const char *di
     if (!self->plan->has_fingerprint)
         return fs_fail(FS_ENOENT, "%s: %s", file,
                        self->plan->absent != NULL ? self->plan->absent : "weights are missing");
+    tell_outside(self->plan);
     FS_TRY(choose_folders(self, dir, state_dir));
     return fs_store_open(&self->store, self->state_dir, FS_STORE_CREATE, self->plan,
                          fs_buf_text(&self->text));

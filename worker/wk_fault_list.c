@@ -73,8 +73,9 @@ fs_status wk_fault_list_write(const char *path, const fs_plan *plan, const datas
     fs_outfile file;
     FS_TRY(fs_outfile_open(&file, path));
     write_comment(file.file, plan, cell, trial);
-    fs_status status = cell->site->when == FS_SITE_COMPUTED ? write_activations(file.file, cell, data, trial)
-                                         : write_parameters(file.file, plan, cell, trial);
+    fs_status status = cell->site->when == FS_SITE_COMPUTED
+                           ? write_activations(file.file, cell, data, trial)
+                           : write_parameters(file.file, plan, cell, trial);
     if (status == FS_OK) return fs_outfile_commit(&file);
     fs_outfile_drop(&file);
     return status;

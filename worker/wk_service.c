@@ -58,6 +58,10 @@ static void localise_all(fs_campaign *campaign, const char *models)
     localise(campaign->task.data, models, &campaign->task.kind);
     for (size_t i = 0; i < campaign->arm_count; i++)
         localise(campaign->arms[i].model, models, NULL);
+    for (size_t i = 0; i < campaign->sweep_count; i++) {
+        localise(campaign->sweeps[i].source.file, models, &campaign->task.kind);
+        localise(campaign->sweeps[i].source.map, models, &campaign->task.kind);
+    }
 }
 
 /** Says why the plan made here is not the coordinator's. */

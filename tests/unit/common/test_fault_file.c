@@ -244,12 +244,11 @@ static const struct {
      "list.csv:3: code 'secdec' is unknown (did you mean 'secded'?)"},
     {"classifier.weight,0,0,,0,parity bits", "list.csv:3: code 'parity bits' is unknown"},
     {"classifier.weight,0,0,,0,mset", "list.csv:3: code mset keeps no bits beside the words"},
-    {"classifier.weight,0,8,,0,secded",
-     "list.csv:3: bit 8: a codeword of secded has redundant bits 0 to 7"},
+    {"classifier.weight,0,8,,0,secded", "list.csv:3: bit 8: those of a secded are 0 to 7"},
     {"classifier.weight,11,0,,0,secded",
-     "list.csv:3: index 11 is not the first value of a codeword of secded"},
+     "list.csv:3: index 11 is not the first value that a secded is of"},
     {"classifier.weight,1:2,0,,0,scrub",
-     "list.csv:3: index 1:2 is not the first value of a codeword of scrub"},
+     "list.csv:3: index 1:2 is not the first value that a scrub is of"},
     {"pooler.dense.bias,\"0:4\",0,stuck1,0,", "list.csv:3: hits the same bit as line 2"},
     {"pooler.dense.bias,4,0,flip,0", "list.csv:3: 5 fields under a header of 6"},
 };
@@ -309,7 +308,7 @@ static void test_formats(void **state)
     assert_ok(open_source(&file, geometry, FS_FORMAT_FP32, set));
     fs_fault_file_destroy(&file);
     assert_status(open_source(&file, geometry, FS_FORMAT_BF16, set), FS_EFORMAT);
-    assert_detail("index 2 is not the first value of a codeword of secded");
+    assert_detail("index 2 is not the first value that a secded is of");
     assert_ok(open_source(&file, geometry, FS_FORMAT_BF16, 0));
     fs_fault_file_destroy(&file);
     fs_geometry_destroy(&geometry);
