@@ -142,6 +142,25 @@ uint64_t fs_cell_sites(const fs_cell *cell);
 /** @return nonzero if every trial of the cell is masked, provably: none needs a forward pass. */
 int fs_cell_masked(const fs_cell *cell);
 
+/** What the inputs read of the embeddings, as only a worker, which has tokens, knows. */
+typedef struct fs_reads {
+    uint64_t token_rows; /* rows of the token embeddings */
+    uint64_t positions;  /* rows of the position embeddings, the first */
+} fs_reads;
+
+/** Masked sites by the reason; no site counts twice. */
+typedef struct fs_masked {
+    uint64_t segments;   /* in segment embeddings but the first: all text is of that one */
+    uint64_t positions;  /* in positions beyond the longest input */
+    uint64_t token_rows; /* in rows of the token embeddings that no input has */
+    uint64_t bits; /* in what is read, of bits that decoding replaces: EP's top exponent bit */
+} fs_masked;
+
+/** Splits a cell's masked sites by reason. @return their sum: `masked_sites` of the cell where
+ * `reads` is NULL, at least as many where it says what the inputs of the cell's variant read. */
+uint64_t fs_cell_masked_sites(const fs_plan *self, const fs_cell *cell, const fs_reads *reads,
+                              fs_masked *out);
+
 /** The stopping rule's looks. @return the number of trials at the look that follows `done` trials
  * (100, 200, 400, ... at most cell->trials); cell->trials without a rule. */
 uint64_t fs_cell_next_look(const fs_plan *self, const fs_cell *cell, uint64_t done);

@@ -66,12 +66,28 @@ static void set_axes(builder *b, json_t *out, const fs_plan *plan, const fs_cell
     fs_buf_free(&guard);
 }
 
+/* A simulated or invented plan may have cells without sites. */
+static void set_masked(builder *b, json_t *out, const summary_cell *cell)
+{
+    const fs_masked *m = &cell->masked;
+    const uint64_t sites = cell->cell->space != NULL ? fs_cell_sites(cell->cell) : 0;
+    json_t *reasons = json_object();
+    set_count(b, reasons, "segments", m->segments);
+    set_count(b, reasons, "positions", m->positions);
+    set_count(b, reasons, "token_rows", m->token_rows);
+    set_count(b, reasons, "bits", m->bits);
+    set_count(b, out, "sites", sites);
+    set_count(b, out, "provably_masked_sites", cell->masked_sites);
+    set(b, out, "provably_masked_reasons", reasons);
+    set(b, out, "provably_masked", json_boolean(sites > 0 && cell->masked_sites == sites));
+    set(b, out, "reads_known", json_boolean(cell->reads_known));
+}
+
 static void set_counts(builder *b, json_t *out, const summary_cell *cell)
 {
     const fs_totals *t = &cell->totals;
     set_count(b, out, "trials", cell->cell->trials);
-    set_count(b, out, "provably_masked_sites", cell->cell->masked_sites);
-    set(b, out, "provably_masked", json_boolean(fs_cell_masked(cell->cell)));
+    set_masked(b, out, cell);
     set_count(b, out, "n", cell->n);
     set(b, out, "complete", json_boolean(cell->complete));
     set(b, out, "stopped", json_boolean(cell->stopped));

@@ -22,14 +22,17 @@
  * confidence, intervals (which kind each is), workers[{uuid, host, trials, duplicates, mismatches,
  * first_ms, last_ms}], arms[] (summary_arms.h says what of), cells[]. A cell has id, sweep, arm,
  * pair, layer, components[], stages[], amount, value, kind, bits, guard, trials,
- * provably_masked_sites, provably_masked (all of its sites are), n, complete, stopped, inputs,
- * masked, benign, sdc, due (these five in inputs summed over trials), trials_masked ...
- * trials_not_injected, critical, *_rate{value, low, high}, critical_confidence (of critical_rate:
- * higher than `confidence` under a stopping rule, see fs_cell_confidence()), metric_mean,
- * metric_low, metric_high, metric_median, metric_median_low, metric_median_high, metric_q05,
- * metric_q95, metric_nonfinite, metric_equal (trials, if all have one finite value; else 0),
- * metric_golden, and the sums of the fault counters. A number that does not exist (NaN, Inf) is
- * null; so is rate_per_s where no coordinator runs. Errors: those of the store, FS_ENOMEM. */
+ * sites, provably_masked_sites, provably_masked_reasons{segments, positions, token_rows, bits}
+ * (they sum to it; plan.h says what each is), provably_masked (all of its sites are), reads_known
+ * (a worker has said what inputs read; if not, only what the plan knows is counted), n, complete,
+ * stopped, inputs, masked, benign, sdc, due (these five in inputs summed over trials),
+ * trials_masked ... trials_not_injected, critical, *_rate{value, low, high}, critical_confidence
+ * (of critical_rate: higher than `confidence` under a stopping rule, see fs_cell_confidence()),
+ * metric_mean, metric_low, metric_high, metric_median, metric_median_low, metric_median_high,
+ * metric_q05, metric_q95, metric_nonfinite, metric_equal (trials, if all have one finite value;
+ * else 0), metric_golden, and the sums of the fault counters. A number that does not exist (NaN,
+ * Inf) is null; so is rate_per_s where no coordinator runs. Errors: those of the store, FS_ENOMEM.
+ */
 FS_MUST_CHECK fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live,
                                     json_t **out);
 /** Prints the document for people: the state, then one line for each point of the sweep with the

@@ -5,6 +5,7 @@
 
 #include "limits.h"
 
+enum { MASKED_LINES_MAX = 20 }; /* further cells are in the document */
 enum { TEXT_BYTES = 32, LABEL_BYTES = 3 * FS_NAME_BYTES_MAX, LIST_BYTES = 128 };
 
 /* One row as people read it. */
@@ -133,4 +134,56 @@ void status_print_arms(FILE *out, const json_t *status)
             "bits;\ncorrected, detected: codewords, over all trials; miscorrected: corrected and "
             "still wrong\n",
             text_of(status, "metric"));
+}
+
+static long long count_of(const json_t *object, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_masked_cell(FILE *out, int width, const json_t *cell)
+{
+    static const char *const keys[] = {"segments", "positions", "token_rows", "bits"};
+    static const char *const names[] = {"segments", "positions", "token rows", "bits"};
+    const json_t *reasons = json_object_get(cell, "provably_masked_reasons");
+    const long long sites = count_of(cell, "sites"),
+                    masked = count_of(cell, "provably_masked_sites");
+    const char *between = ":";
+    if (masked == sites)
+        fprintf(out, "  %-*s       all", width, text_of(cell, "id"));
+    else
+        fprintf(out, "  %-*s  %6.2f %%", width, text_of(cell, "id"),
+                100 * (double)masked / (double)sites);
+    fprintf(out, " of %lld sites", sites);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (count_of(reasons, keys[i]) == 0) continue;
+        fprintf(out, "%s %s %lld", between, names[i], count_of(reasons, keys[i]));
+        between = ",";
+    }
+    fputs("\n", out);
+}
+
+void status_print_masked(FILE *out, const json_t *status)
+{
+    const json_t *cells = json_object_get(status, "cells");
+    int width = 0;
+    size_t found = 0, shown = 0, i;
+    json_t *cell;
+    json_array_foreach((json_t *)(uintptr_t)cells, i, cell)
+    {
+        if (count_of(cell, "provably_masked_sites") == 0) continue;
+        if (found++ < MASKED_LINES_MAX) width = wider(width, text_of(cell, "id"));
+    }
+    if (found == 0) return;
+    fputs("\nprovably masked, and why:\n", out);
+    json_array_foreach((json_t *)(uintptr_t)cells, i, cell)
+    {
+        if (count_of(cell, "provably_masked_sites") == 0) continue;
+        if (shown++ < MASKED_LINES_MAX) print_masked_cell(out, width, cell);
+    }
+    if (found > MASKED_LINES_MAX)
+        fprintf(out, "  and %zu cells more, see --json\n", found - MASKED_LINES_MAX);
+    fputs("segments, positions, token rows: that no input reads; bits: that a protection replaces "
+          "unread\n",
+          out);
 }

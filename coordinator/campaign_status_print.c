@@ -283,5 +283,6 @@ void status_print(FILE *out, const json_t *status)
     else
         print_list(&t);
     print_notes(&t, status);
+    status_print_masked(out, status);
     status_print_arms(out, status);
 }

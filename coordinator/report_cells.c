@@ -78,7 +78,12 @@ static void put_counts(report_columns *t, const summary_cell *cell)
     put_count(t, "variant", cell->cell->variant);
     put_count(t, "pair", cell->cell->pair);
     put_count(t, "sites", fs_cell_sites(cell->cell));
-    put_count(t, "masked_sites", cell->cell->masked_sites);
+    put_count(t, "masked_sites", cell->masked_sites);
+    put_count(t, "masked_segments", cell->masked.segments);
+    put_count(t, "masked_positions", cell->masked.positions);
+    put_count(t, "masked_token_rows", cell->masked.token_rows);
+    put_count(t, "masked_bits", cell->masked.bits);
+    put_count(t, "reads_known", cell->reads_known != 0);
     put_count(t, "planned", cell->cell->trials);
     put_count(t, "n", cell->n);
     put_count(t, "complete", cell->complete != 0);

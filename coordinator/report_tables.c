@@ -117,6 +117,7 @@ static fs_status csv_row(fs_buf *out, const summary *s, const summary_cell *c)
     FS_TRY(csv_number(out, run, c->metric.high));
     FS_TRY(csv_number(out, run, c->metric_median));
     FS_TRY(csv_number(out, 1, c->metric_golden));
+    FS_TRY(fs_buf_printf(out, ",%" PRIu64 ",%" PRIu64, fs_cell_sites(c->cell), c->masked_sites));
     FS_TRY(fs_buf_printf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64,
                          c->totals.faults, c->totals.check_faults, c->totals.corrected,
                          c->totals.miscorrected, c->totals.detected));
@@ -128,11 +129,12 @@ fs_status report_tables_csv(fs_buf *out, const summary *s)
     FS_TRY(fs_buf_puts(out, "cell,arm,trials,planned"));
     for (int i = 0; i < FS_OUTCOME_COUNT; i++)
         FS_TRY(fs_buf_printf(out, ",%s", fs_outcome_name((fs_outcome)i)));
-    FS_TRY(fs_buf_puts(out, ",critical,critical_rate,critical_low,critical_high,sdc_rate,sdc_low,"
-                            "sdc_high,due_rate,due_low,due_high,sdc_inputs,sdc_inputs_low,"
-                            "sdc_inputs_high,metric_mean,metric_low,metric_high,metric_median,"
-                            "metric_golden,faults,check_faults,corrected,miscorrected,"
-                            "detected\r\n"));
+    FS_TRY(fs_buf_puts(
+        out, ",critical,critical_rate,critical_low,critical_high,sdc_rate,sdc_low,"
+             "sdc_high,due_rate,due_low,due_high,sdc_inputs,sdc_inputs_low,"
+             "sdc_inputs_high,metric_mean,metric_low,metric_high,metric_median,"
+             "metric_golden,sites,provably_masked_sites,faults,check_faults,corrected,miscorrected,"
+             "detected\r\n"));
     for (size_t i = 0; i < s->plan->cell_count; i++) {
         FS_TRY(csv_row(out, s, &s->cells[i]));
     }

@@ -217,11 +217,16 @@ static fs_status summarise(scan *s, const fs_range *done, size_t done_count)
     return summarise_metric(s);
 }
 
-static fs_status read_golden(fs_store *store, uint32_t variant, double *out)
+static fs_status read_golden(fs_store *store, const fs_plan *plan, summary_cell *out)
 {
-    fs_store_golden golden;
-    fs_status status = fs_store_get_golden(store, variant, &golden);
-    *out = status == FS_OK ? golden.metric : (double)NAN;
+    fs_store_golden golden = {0};
+    fs_status status = fs_store_get_golden(store, out->cell->variant, &golden);
+    const int known = status == FS_OK;
+    out->metric_golden = known ? golden.metric : (double)NAN;
+    out->reads_known = known && golden.has_facts;
+    const fs_reads reads = {golden.token_rows_read, golden.positions_read};
+    out->masked_sites =
+        fs_cell_masked_sites(plan, out->cell, out->reads_known ? &reads : NULL, &out->masked);
     return status == FS_ENOENT ? FS_OK : status;
 }
 
@@ -239,7 +244,7 @@ static fs_status summarise_cell(fs_store *store, const fs_plan *plan, uint32_t i
     out->totals.duplicates = stored.duplicates;
     out->totals.mismatches = stored.mismatches;
     out->totals.quarantined = stored.quarantined;
-    FS_TRY(read_golden(store, s.cell->variant, &out->metric_golden));
+    FS_TRY(read_golden(store, plan, out));
     FS_TRY(fs_store_done(store, index, &done, &done_count));
     fs_status status = FS_OK;
     if (stored.quarantined > 0) status = fs_store_each_quarantine(store, visit_quarantined, &s);

@@ -45,6 +45,9 @@ typedef struct summary_cell {
     uint64_t metric_equal; /* evaluated trials if all have one finite value, where an interval would
                               feign a certainty; else 0 */
     double metric_golden;  /* of its variant; NaN if not known yet */
+    fs_masked masked;      /* sites that are masked, provably, with what the golden run read */
+    uint64_t masked_sites; /* their sum */
+    int reads_known;       /* zero: only what the plan knows is in it */
 } summary_cell;
 
 typedef struct summary {

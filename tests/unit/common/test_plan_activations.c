@@ -138,6 +138,41 @@ static void test_masked_sites(void **state)
     fixture_close(&f);
 }
 
+/* Reasons are disjoint, and what a worker knows adds to what the plan does. */
+static void test_masked_sites_by_reason(void **state)
+{
+    fixture f;
+    fs_masked m;
+    assert_ok(open_sweeps(&f, FS_MODEL_BERT,
+                          "  - {name: a, site: {parameters: embedding}, amount: {count: 1},"
+                          " trials: 5}\n"
+                          "  - {name: b, site: {parameters: embedding.token}, amount: {count: 1},"
+                          " pattern: [{column: 2}, {column: all}, {row: all}], trials: 5}\n"));
+    const fs_config *config = &f.plan->models[0].geometry->config;
+    const uint64_t width = config->d_model;
+    const fs_reads reads = {config->vocab - 7, config->positions - 3};
+    const fs_reads all_read = {config->vocab, config->positions};
+    for (size_t i = 0; i < f.plan->cell_count; i++) {
+        const fs_cell *cell = &f.plan->cells[i];
+        const int ep = cell->arm == 1, plain = cell->sweep == 0;
+        const int row = plain || cell->form.pattern.axis == FS_FORM_ROW;
+        const uint64_t segments = plain ? width * 32 : 0;
+        uint64_t sum = fs_cell_masked_sites(f.plan, cell, NULL, &m);
+        assert_true(sum == cell->masked_sites);
+        assert_true(m.segments == segments && m.positions == 0 && m.token_rows == 0);
+        assert_true(m.bits == (ep ? cell->space->values - segments / 32 : 0));
+        assert_true(fs_cell_masked_sites(f.plan, cell, &all_read, &m) == sum);
+        sum = fs_cell_masked_sites(f.plan, cell, &reads, &m);
+        assert_true(m.segments == segments);
+        assert_true(m.positions == (plain ? 3 * width * 32 : 0));
+        assert_true(m.token_rows == (row ? 7 * width * 32 : 0));
+        const uint64_t rows = m.segments + m.positions + m.token_rows;
+        assert_true(m.bits == (ep ? cell->space->values - rows / 32 : 0));
+        assert_true(sum == rows + m.bits && sum <= fs_cell_sites(cell));
+    }
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_masked_sites),
+        cmocka_unit_test(test_masked_sites_by_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

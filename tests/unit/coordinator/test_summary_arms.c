@@ -238,6 +238,36 @@ static void test_the_document_and_the_table(void **state)
     free(text);
 }
 
+/* What a worker says of the inputs is added to what the plan knows, for its own variant only. */
+static void test_masked_sites_need_a_golden_run(void **state)
+{
+    fixture *f = *state;
+    const fs_geometry *geometry = f->plan->model.geometry;
+    fs_fault_space *space;
+    summary *s;
+    assert_int_equal(fs_fault_space_new(&space, geometry, fs_geometry_components(geometry), NULL, 0,
+                                        FS_BITS_ALL),
+                     FS_OK);
+    f->plan->plan.cells[0].space = f->plan->plan.cells[1].space = space;
+    const uint64_t row = 32u * (uint64_t)geometry->config.d_model;
+    assert_int_equal(summary_new(&s, f->store, &f->plan->plan), FS_OK);
+    assert_false(s->cells[0].reads_known);
+    assert_int_equal(s->cells[0].masked_sites, row); /* a segment */
+    summary_destroy(&s);
+    put_goldens(f); /* of 8 token rows 6 are read, of 8 positions 5 */
+    assert_int_equal(summary_new(&s, f->store, &f->plan->plan), FS_OK);
+    assert_true(s->cells[0].reads_known);
+    assert_int_equal(s->cells[0].masked_sites, (1 + 2 + 3) * row);
+    assert_int_equal(s->cells[0].masked.token_rows, 2 * row);
+    assert_int_equal(s->cells[1].masked_sites, 0); /* secded: what is detected is known */
+    summary_destroy(&s);
+    char *text = printed(f);
+    assert_non_null(strstr(text, "provably masked"));
+    assert_non_null(strstr(text, "token rows 256"));
+    free(text);
+    fs_fault_space_destroy(&space);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +275,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_sums_and_quality_of_each_arm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_an_arm_is_compared_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_masked_sites_need_a_golden_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_document_and_the_table, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
