@@ -35,7 +35,7 @@ fs_status fs_json_file_read(json_t **out, const char *path, size_t bytes_max)
 
 fs_status fs_json_file_write(json_t *root, const char *path, int digits)
 {
-    const size_t flags = JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits);
+    const size_t flags = (size_t)(JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(digits));
     char *text = root == NULL ? NULL : json_dumps(root, flags);
     json_decref(root);
     if (text == NULL) return fs_fail(FS_ENOMEM, "%s: no memory to write it", path);
