@@ -170,7 +170,8 @@ fs_form_expected fs_form_expect(const fs_form *self, const fs_grids *grids, fs_b
     const unsigned first = (unsigned)__builtin_ctz(start_bits(self, bits));
     const double bits_each = __builtin_popcount(reach(self, bits, first));
     out.written = drawn * bits_each * (sum_values(grids, self->pattern, &reached) / values);
-    out.sites = expect_sites(self, grids, bits, amount);
+    const int single = amount.kind == FS_AMOUNT_COUNT && drawn <= 1; /* overlaps nothing */
+    out.sites = single ? out.written : expect_sites(self, grids, bits, amount);
     return out;
 }
 

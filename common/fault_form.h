@@ -78,8 +78,8 @@ unsigned fs_form_starts(const fs_form *self, fs_bits bits);
 /** @return of these starts, those whose bits all lie in `within`. */
 unsigned fs_form_starts_within(const fs_form *self, fs_bits bits, fs_bits within);
 /** What a trial of `amount` in these grids hits. Closed forms; without a rounding that depends on
- * the C library. For a count that is not small beside the sites, `sites` of overlapping faults is
- * an approximation (with instead of without replacement); everything else is exact. */
+ * the C library. For a count above 1, `sites` of faults that may overlap is an approximation (with
+ * instead of without replacement); everything else is exact. */
 fs_form_expected fs_form_expect(const fs_form *self, const fs_grids *grids, fs_bits bits,
                                 fs_amount amount);
 

@@ -82,8 +82,7 @@ class Plan(harness.Case):
             for pattern, reached in (("element", 1), ("row:3", (6 * 3 + 2 + 1) / 8), ("column:all", 1)):
                 cell = cells[f"zero/ep,kind={kind},pattern={pattern}"]
                 self.assertEqual((cell["kind"], cell["pattern"], cell["sites"]), (kind, pattern, values * starts))
-                # Two faults of one trial could overlap; here there is one.
-                self.assertAlmostEqual(cell["faults_per_trial"] / (bits * reached), 1, delta=0.1)
+                self.assertAlmostEqual(cell["faults_per_trial"], bits * reached, places=9)
         self.assertEqual(cells["where/ep,layer=1,component=mlp.up,bits=23+24"]["pattern"], "element")
         shown = self.run_program("plan", path).stdout
         self.assertIn("    kind: [flip, {burst: 4}, value]\n    pattern: [element, {row: 3}, {column: all}]\n", shown)

@@ -21,6 +21,7 @@ export interface Sweep {
   bits: string[];
   guards: string[];
   kinds: string[];
+  patterns: string[];
   sites: string;
   trials: number;
   stop: { half_width: number; confidence: number; at_most: number } | null;

@@ -65,7 +65,7 @@ export function rateText(r: Rate, n: number): string {
 }
 
 export function amount(kind: Sweep["amount_kind"], v: number): string {
-  if (kind === "count") return v === 0 ? "no fault" : v === 1 ? "1 bit flip" : `${count(v)} bit flips`;
+  if (kind === "count") return v === 0 ? "no fault" : v === 1 ? "1 fault" : `${count(v)} faults`;
   if (v === 0) return "no fault";
   return kind === "rate" ? `faults in ${percent(v)} of the values` : `${digits(v)} faults per bit`;
 }
@@ -80,7 +80,7 @@ export function enumerate(words: string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
 }
 
-/** "of all parameters" after a share of values, "in the mlp" after a number of flips. */
+/** "of all parameters" after a share of values, "in the mlp" after a number of faults. */
 export function siteWords(kind: Sweep["amount_kind"], sites: string): string {
   const where = sites === "all" ? "all parameters" : enumerate(sites.split("+"));
   return kind === "rate" ? `of ${where}` : `in ${where}`;

@@ -83,9 +83,9 @@ function list(rows: [string, string][]): HTMLElement {
 function sweepTable(report: Report): HTMLElement {
   const rows = report.meta.sweeps.map((x) => [
     x.name, x.sites.replace(/\+/g, ", "), x.by.join(", ") || "whole", x.amounts.map((a) => fmt.amountShort(x.amount_kind, a)).join(", ") + ` (${x.amount_kind})`,
-    x.kinds.join(", "), x.bits.join(", "), x.guards.join(", "), fmt.count(x.trials),
+    x.kinds.join(", "), x.patterns.join(", "), x.bits.join(", "), x.guards.join(", "), fmt.count(x.trials),
   ]);
-  return gridTable({ head: ["sweep", "sites", "cut by", "amounts", "kind", "bits", "read guard", "trials a cell, at most"], rows }, "Sweeps");
+  return gridTable({ head: ["sweep", "sites", "cut by", "amounts", "kind", "pattern", "bits", "read guard", "trials a cell, at most"], rows }, "Sweeps");
 }
 
 export function methodCard(report: Report): HTMLElement {

@@ -237,7 +237,7 @@ function meta(spec, list) {
     }))),
     sweeps: spec.sweeps.map((s) => ({
       name: s.name, amount_kind: s.unit, by: s.by ?? [], amounts: s.amounts, bits: s.bits ?? ["all"],
-      guards: s.guards ?? ["none"], kinds: ["flip"], sites: s.sites ?? "all parameters", trials: s.trials, stop: s.stop ?? null,
+      guards: s.guards ?? ["none"], kinds: s.kinds ?? ["flip"], patterns: s.patterns ?? ["element"], sites: s.sites ?? "all parameters", trials: s.trials, stop: s.stop ?? null,
     })),
     progress: { planned, done, complete: planned === done, duplicates: 3, mismatches: spec.mismatches ?? 0, quarantined: 0, retries: 1 },
     outcomes: OUTCOMES,
