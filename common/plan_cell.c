@@ -63,9 +63,6 @@ static fs_status make_spaces(expansion *e, const fs_arm *arm)
     const fs_sweep *sweep = e->sweep;
     const fs_format_kind format = words_of(e, arm);
     fs_bits bits[FS_AXIS_MAX];
-    if (sweep->site->when == FS_SITE_COMPUTED && format != FS_FORMAT_FP32)
-        return fs_fail(FS_ECONFIG, "sweep %s, arm %s: dtype %s is of parameters yet", sweep->name,
-                       arm->name, fs_format_of(arm->dtype)->name);
     if (e->spaces[format] != SIZE_MAX) return FS_OK;
     FS_TRY(find_bits(e, arm, bits));
     size_t add = e->site_count * sweep->bits_count;

@@ -44,6 +44,7 @@ static void wanted_qkv(const nn_view *self, uint32_t weight, const nn_parts *par
             bias + first, group->rows, 3 * d - first, d);
     nn__gather(parts->context, parts->normed, d, group, which);
     nn_gemm(parts->product, d, parts->context, d, packed, bias, group->n_seq, d, d);
+    nn__keep(self, parts->product, group->n_seq * d);
     nn__scatter(parts->qkv, 3 * d, parts->product, d, group, which);
 }
 
@@ -62,24 +63,27 @@ fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group *group, float
     size_t rows = group->rows;
     float *kept = x;
     nn__norm(self, base + GPT2_ATTENTION_NORM, parts.normed, x, rows);
+    nn__keep(self, parts.normed, rows * d);
     if (which == NN_ROWS_ALL) {
         nn__linear(self, base + GPT2_C_ATTN, parts.qkv, 3 * d, parts.normed, rows, 3 * d, d);
+        nn__made(self, group, FS_STAGE_ATTENTION_Q, parts.qkv, 3 * d, 0, rows);
     } else {
         wanted_qkv(self, base + GPT2_C_ATTN, &parts, group, which);
         rows = group->n_seq;
         kept = parts.kept;
         nn__gather(kept, x, d, group, which);
     }
-    nn__look(group, FS_STAGE_ATTENTION_Q, parts.qkv, 3 * d, 0, rows);
-    nn__look(group, FS_STAGE_ATTENTION_K, parts.qkv + d, 3 * d, 0, rows);
-    nn__look(group, FS_STAGE_ATTENTION_V, parts.qkv + 2 * d, 3 * d, 0, rows);
-    nn__attend(group, &shape, &parts);
+    nn__made(self, group, FS_STAGE_ATTENTION_K, parts.qkv + d, 3 * d, 0, group->rows);
+    nn__made(self, group, FS_STAGE_ATTENTION_V, parts.qkv + 2 * d, 3 * d, 0, group->rows);
+    nn__attend(self, group, &shape, &parts);
 
-    nn__look(group, FS_STAGE_ATTENTION_CONTEXT, parts.context, d, 0, rows);
+    nn__made(self, group, FS_STAGE_ATTENTION_CONTEXT, parts.context, d, 0, rows);
     nn__linear(self, base + GPT2_ATTENTION_OUT, parts.product, d, parts.context, rows, d, d);
-    nn__look(group, FS_STAGE_ATTENTION_OUT, parts.product, d, 0, rows);
+    nn__made(self, group, FS_STAGE_ATTENTION_OUT, parts.product, d, 0, rows);
     nn_add(kept, parts.product, kept, rows * d);
+    nn__keep(self, kept, rows * d);
     nn__norm(self, base + GPT2_MLP_NORM, parts.normed, kept, rows);
+    nn__keep(self, parts.normed, rows * d);
     nn__mlp(self, base + GPT2_MLP_UP, parts.product, parts.normed, parts.hidden, rows, group);
     nn_add(kept, parts.product, kept, rows * d);
     if (which != NN_ROWS_ALL) nn__scatter(x, d, kept, d, group, which);
@@ -94,6 +98,7 @@ fs_status gpt2_classify(nn_view *self, const nn_group *group, const float *x, fl
     FS_TRY(nn__scratch(self, group->n_seq * d, &last));
     nn__gather(last, x, d, group, NN_ROWS_LAST);
     gpt2_final_norm(self, last, last, group->n_seq);
+    nn__keep(self, last, group->n_seq * d);
     nn_gemm(logits, config->labels, last, d, nn__weights(self, behind_layers(self, GPT2_HEAD)),
             NULL, group->n_seq, config->labels, d);
     return FS_OK;

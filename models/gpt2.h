@@ -31,6 +31,7 @@ FS_MUST_CHECK fs_status gpt2_layer(nn_view *self, uint32_t layer, const nn_group
 /** Final norm and score of one group's last rows. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status gpt2_classify(nn_view *self, const nn_group *group, const float *x,
                                       float *logits);
+/** These two do not store what they make. */
 void gpt2_final_norm(const nn_view *self, float *out, const float *x, size_t rows);
 void gpt2_lm_logits(const nn_view *self, const float *normed, size_t rows, float *logits);
 

@@ -12,6 +12,7 @@
 #include "nn_backward.h"
 #include "nn_head.h"
 #include "nn_isa.h"
+#include "nn_storage.h"
 
 size_t nn_attention_scratch(const nn_attention_shape *shape, uint32_t len_max)
 {
@@ -24,26 +25,34 @@ float nn__head_scale(const nn_head *h)
     return 1.0f / sqrtf((float)h->d_head);
 }
 
-/* What the softmax does, in steps: it rounds scale * score before all else, and a scale of 1
- * changes nothing. */
-static void probe_scores(const nn_head *h, size_t row, size_t rows, float scale)
+/* Stores a block of scores or probabilities: rounds them and shows them to the probe. */
+static void store(const nn_head *h, fs_stage stage, size_t row, size_t rows)
 {
+    for (size_t i = 0; i < rows; i++)
+        nn_round(h->format, h->scores + i * h->scores_stride, nn__seen(h, row + i));
+    if (h->probe == NULL) return;
     nn_tap tap = h->tap;
+    tap.stage = stage;
     tap.row = (uint32_t)row;
     tap.rows = (uint32_t)rows;
     tap.values = h->scores;
     tap.stride = h->scores_stride;
+    h->probe->tap(h->probe->context, &tap);
+}
+
+/* What the softmax does, in steps: it rounds scale * score before all else, and a scale of 1
+ * changes nothing. */
+static void softmax_in_steps(const nn_head *h, size_t row, size_t rows, float scale)
+{
     for (size_t i = 0; i < rows; i++) {
         float *scores = h->scores + i * h->scores_stride;
         for (size_t j = 0; j < nn__seen(h, row + i); j++) scores[j] = scale * scores[j];
     }
-    tap.stage = FS_STAGE_ATTENTION_SCORES;
-    h->probe->tap(h->probe->context, &tap);
+    store(h, FS_STAGE_ATTENTION_SCORES, row, rows);
     for (size_t i = 0; i < rows; i++) {
         nn__ops()->softmax(h->scores + i * h->scores_stride, nn__seen(h, row + i), 1.0f);
     }
-    tap.stage = FS_STAGE_ATTENTION_PROBS;
-    h->probe->tap(h->probe->context, &tap);
+    store(h, FS_STAGE_ATTENTION_PROBS, row, rows);
 }
 
 void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
@@ -60,8 +69,8 @@ void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
                               .n = nn__seen(h, row + rows - 1),
                               .k = h->d_head};
     nn__gemm(&block);
-    if (h->probe != NULL) {
-        probe_scores(h, row, rows, scale);
+    if (h->probe != NULL || h->format != FS_FORMAT_FP32) {
+        softmax_in_steps(h, row, rows, scale);
         return;
     }
     for (size_t i = 0; i < rows; i++) {
@@ -218,22 +227,20 @@ void nn_attention_dropped(float *out, const float *qkv, const uint32_t *off, uin
     }
 }
 
-void nn__attention_probed(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
-                          const nn_attention_shape *shape, float *scratch, const nn_probe *probe,
-                          uint32_t layer, uint32_t sequence)
+void nn__attention_watched(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
+                           const nn_attention_shape *shape, float *scratch,
+                           const nn_head_watch *watch)
 {
-    if (probe == NULL) {
-        nn_attention(out, qkv, off, n_seq, shape, scratch);
-        return;
-    }
-    FS_ASSERT(shape->rows == NN_ROWS_ALL);
+    FS_ASSERT(watch->probe == NULL || shape->rows == NN_ROWS_ALL);
     for (uint32_t s = 0; s < n_seq; s++) {
         FS_ASSERT(off[s] < off[s + 1]);
         nn_head h = head_of(off, s, shape, scratch);
-        h.probe = probe;
-        h.tap = (nn_tap){.layer = layer, .sequence = sequence + s};
+        float *to = out + (shape->rows == NN_ROWS_ALL ? off[s] : s) * h.out_stride;
+        h.format = watch->format;
+        h.probe = watch->probe;
+        h.tap = (nn_tap){.layer = watch->layer, .sequence = watch->sequence + s};
         for (uint32_t i = 0; i < shape->heads; i++) {
-            move_to_head(&h, i, qkv + off[s] * h.stride, out + off[s] * h.out_stride);
+            move_to_head(&h, i, qkv + off[s] * h.stride, to);
             one_head(&h, shape->rows);
         }
     }

@@ -6,6 +6,7 @@
 #include "nn_gemm.h"
 #include "nn_head.h"
 #include "nn_kernels.h"
+#include "nn_storage.h"
 
 int nn__group_next(nn_group *group, const nn_batch *batch)
 {
@@ -57,8 +58,8 @@ void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, co
     nn_gemm(out, ldo, in, k, nn__weights(view, weight), nn__weights(view, weight + 1), rows, n, k);
 }
 
-void nn__look(const nn_group *group, fs_stage stage, float *x, size_t stride, size_t first,
-              size_t rows)
+static void look(const nn_group *group, fs_stage stage, float *x, size_t stride, size_t first,
+                 size_t rows)
 {
     if (group->probe == NULL) return;
     for (uint32_t s = 0; s < group->n_seq; s++) {
@@ -77,10 +78,28 @@ void nn__look(const nn_group *group, fs_stage stage, float *x, size_t stride, si
     }
 }
 
-void nn__attend(const nn_group *group, const nn_attention_shape *shape, const nn_parts *parts)
+void nn__made(const nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
+              size_t first, size_t rows)
 {
-    nn__attention_probed(parts->context, parts->qkv, group->off, group->n_seq, shape,
-                         parts->attention, group->probe, group->layer, group->first);
+    const size_t width = fs_stage_width(&view->model->geometry->config, stage);
+    nn_round_rows(view->model->activations, x, stride, width, rows);
+    look(group, stage, x, stride, first, rows);
+}
+
+void nn__keep(const nn_view *view, float *x, size_t n)
+{
+    nn_round(view->model->activations, x, n);
+}
+
+void nn__attend(const nn_view *view, const nn_group *group, const nn_attention_shape *shape,
+                const nn_parts *parts)
+{
+    const nn_head_watch watch = {.format = view->model->activations,
+                                 .probe = group->probe,
+                                 .layer = group->layer,
+                                 .sequence = group->first};
+    nn__attention_watched(parts->context, parts->qkv, group->off, group->n_seq, shape,
+                          parts->attention, &watch);
 }
 
 static void activate(fs_activation activation, float *x, size_t n)
@@ -104,9 +123,9 @@ void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, floa
         size_t n = rows - first < step ? rows - first : step;
         nn__linear(view, up, hidden, d_ff, in + first * d, n, d_ff, d);
         activate(config->activation, hidden, n * d_ff);
-        nn__look(group, FS_STAGE_MLP_HIDDEN, hidden, d_ff, first, n);
+        nn__made(view, group, FS_STAGE_MLP_HIDDEN, hidden, d_ff, first, n);
         nn__linear(view, up + 2, out + first * d, d, hidden, n, d, d_ff);
-        nn__look(group, FS_STAGE_MLP_OUT, out + first * d, d, first, n);
+        nn__made(view, group, FS_STAGE_MLP_OUT, out + first * d, d, first, n);
     }
 }
 

@@ -51,17 +51,21 @@ FS_MUST_CHECK fs_status nn__parts(nn_parts *out, nn_view *view, const nn_group *
  * the geometry. */
 void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, const float *in,
                 size_t rows, size_t n, size_t k);
-/** Shows rows [first, first + rows) of a group at a stage to its probe, if there is one, sequence
- * by sequence; `x` is the first of them. */
-void nn__look(const nn_group *group, fs_stage stage, float *x, size_t stride, size_t first,
-              size_t rows);
-/** nn_attention on a group's rows, scores and probabilities shown to its probe. */
-void nn__attend(const nn_group *group, const nn_attention_shape *shape, const nn_parts *parts);
+/** Stores a stage's values before anything reads them: rows [first, first + rows) of a group, of
+ * which `x` is the first, are rounded, and shown to the group's probe, if there is one, sequence by
+ * sequence. */
+void nn__made(const nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
+              size_t first, size_t rows);
+/** Stores values that are of no stage. */
+void nn__keep(const nn_view *view, float *x, size_t n);
+/** nn_attention on a group's rows, scores and probabilities stored and shown to its probe. */
+void nn__attend(const nn_view *view, const nn_group *group, const nn_attention_shape *shape,
+                const nn_parts *parts);
 /** out [rows, d_model] = MLP of `in` by the four tensors from `up` on: weight, bias, weight, bias.
  * out may not be in. The rows are the group's first. */
 void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,
              size_t rows, const nn_group *group);
-/** LayerNorm of rows by the gain and bias from tensor `gain` on. out may be x. */
+/** LayerNorm of rows by the gain and bias from tensor `gain` on, not yet stored. out may be x. */
 void nn__norm(const nn_view *view, uint32_t gain, float *out, const float *x, size_t rows);
 /** Copies the first (or last) row of each sequence of a group: out [n_seq, width]. */
 void nn__gather(float *out, const float *x, size_t width, const nn_group *group, nn_rows which);

@@ -17,13 +17,14 @@ static void check_batch(const nn_view *self, const nn_batch *batch)
     }
 }
 
-/* Shows the whole state to the view's probe. */
-static void look_at_state(const nn_view *self, const nn_batch *batch, float *state)
+/* Stores the whole state. */
+static void store_state(const nn_view *self, const nn_batch *batch, float *state)
 {
     const size_t d = config_of(self)->d_model;
     nn_group group = {.probe = self->probe};
-    while (self->probe != NULL && nn__group_next(&group, batch)) {
-        nn__look(&group, FS_STAGE_EMBEDDING_OUT, state + group.row_first * d, d, 0, group.rows);
+    while (nn__group_next(&group, batch)) {
+        nn__made(self, &group, FS_STAGE_EMBEDDING_OUT, state + group.row_first * d, d, 0,
+                 group.rows);
     }
 }
 
@@ -37,7 +38,7 @@ fs_status nn_embed(nn_view *self, const nn_batch *batch, float *state)
         bert_embed(self, batch, state);
     else
         gpt2_embed(self, batch, state);
-    look_at_state(self, batch, state);
+    store_state(self, batch, state);
     return FS_OK;
 }
 
@@ -54,7 +55,7 @@ static fs_status run_layer(nn_view *self, uint32_t layer, const nn_batch *batch,
             FS_TRY(bert_layer(self, layer, &group, x, last ? NN_ROWS_FIRST : NN_ROWS_ALL));
         else
             FS_TRY(gpt2_layer(self, layer, &group, x, last ? NN_ROWS_LAST : NN_ROWS_ALL));
-        nn__look(&group, FS_STAGE_BLOCK_OUT, x, d, 0, group.rows);
+        nn__made(self, &group, FS_STAGE_BLOCK_OUT, x, d, 0, group.rows);
     }
     return FS_OK;
 }
@@ -95,6 +96,7 @@ fs_status nn_classify(nn_view *self, const nn_batch *batch, const float *state, 
             FS_TRY(bert_classify(self, &group, x, out));
         else
             FS_TRY(gpt2_classify(self, &group, x, out));
+        nn__keep(self, out, group.n_seq * labels);
         look_at_logits(self, &group, out, labels);
     }
     return FS_OK;
@@ -105,6 +107,7 @@ fs_status nn_final_norm(nn_view *self, const nn_batch *batch, const float *state
     check_batch(self, batch);
     FS_ASSERT(config_of(self)->task == FS_TASK_LM);
     gpt2_final_norm(self, normed, state, batch->off[batch->n_seq]);
+    nn__keep(self, normed, batch->off[batch->n_seq] * (size_t)config_of(self)->d_model);
     return FS_OK;
 }
 
@@ -112,5 +115,6 @@ fs_status nn_lm_logits(nn_view *self, const float *normed, uint32_t rows, float 
 {
     FS_ASSERT(config_of(self)->task == FS_TASK_LM);
     gpt2_lm_logits(self, normed, rows, logits);
+    nn__keep(self, logits, rows * (size_t)config_of(self)->vocab);
     return FS_OK;
 }

@@ -29,6 +29,7 @@ typedef struct nn_head {
     const nn_mask *mask;     /* NULL: no dropout */
     uint64_t element;        /* of the mask: of row 0's first probability */
     uint64_t element_stride; /* from one row to the next */
+    fs_format_kind format;   /* that scores and probabilities are stored in */
     const nn_probe *probe;   /* NULL: nobody looks */
     nn_tap tap;              /* of the probe: layer, sequence, head */
 } nn_head;
@@ -66,10 +67,17 @@ void nn__head_drop(const nn_head *h, float *scores, size_t row, size_t rows);
 void nn__head_weigh(const nn_head *h, const float *weights, const float *packed, float *out,
                     size_t out_stride, size_t row, size_t rows);
 
-/** nn_attention with a probe on scores and probabilities (NULL: none). `sequence` is the number in
- * the batch of the first sequence. */
-void nn__attention_probed(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
-                          const nn_attention_shape *shape, float *scratch, const nn_probe *probe,
-                          uint32_t layer, uint32_t sequence);
+/** What happens to scores and probabilities between the operations. */
+typedef struct nn_head_watch {
+    fs_format_kind format; /* that they are stored in */
+    const nn_probe *probe; /* NULL: nobody looks */
+    uint32_t layer;
+    uint32_t sequence; /* number in the batch of the first sequence */
+} nn_head_watch;
+
+/** nn_attention with such a watch; a probe asks for all rows. */
+void nn__attention_watched(float *out, const float *qkv, const uint32_t *off, uint32_t n_seq,
+                           const nn_attention_shape *shape, float *scratch,
+                           const nn_head_watch *watch);
 
 #endif

@@ -33,6 +33,7 @@ struct nn_model {
     size_t image_bytes;
     uint64_t altered;
     uint64_t checksum;
+    fs_format_kind activations; /* that they are stored in */
 };
 
 struct nn_view {
@@ -49,8 +50,8 @@ size_t nn__image_index(const nn_model *self, uint32_t tensor, uint64_t element);
 void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const float *values,
                       size_t count);
 /** Reads every parameter through the model's protection into the image and counts what that alters;
- * what the protection learns of the tensors is learnt first. Errors: FS_EFORMAT for what int8 cannot
- * hold, FS_ENOMEM. */
+ * what the protection learns of the tensors is learnt first. Errors: FS_EFORMAT for what int8
+ * cannot hold, FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn__load_protected(nn_model *self);
 /** @return the tensor's first float as the view sees it. */
 const float *nn__weights(const nn_view *self, uint32_t tensor);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "assert.h"
 #include "hash.h"
 #include "nn_gemm.h"
@@ -259,6 +260,7 @@ static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *p
     static const fs_protect none;
     if (protect == NULL) protect = &none;
     FS_TRY(fs_protection_new(&self->protection, protect, self->geometry->tensor_count));
+    self->activations = fs_activation_format(protect->format);
     if (protect->format == FS_FORMAT_INT8)
         FS_TRY(fs_scales_new(&self->protection->scales, self->geometry));
     if (fs_protect_is_plain(protect)) {
@@ -376,6 +378,11 @@ void nn_model_take_protection(nn_model *self, fs_protection **out)
 {
     *out = self->protection;
     self->protection = NULL;
+}
+
+fs_format_kind nn_model_activations(const nn_model *self)
+{
+    return self->activations;
 }
 
 uint64_t nn_model_checksum(const nn_model *self)

@@ -6,7 +6,8 @@
  * equal the model's but where nn_view_set() wrote.
  *
  * The weights are what arithmetic reads: stored words decoded by a variant's protections and guard
- * (see protect.h). Thread rule: a model is const after opening; a view belongs to one thread. */
+ * (see protect.h). Activations are stored in the variant's format if it has 16 bits (nn_storage.h).
+ * Thread rule: a model is const after opening; a view belongs to one thread. */
 #ifndef NN_MODEL_H
 #define NN_MODEL_H
 
@@ -44,6 +45,8 @@ uint64_t nn_model_altered(const nn_model *self);
 const fs_protection *nn_model_protection(const nn_model *self);
 /** Hands that over to the caller, who frees it; the model lives on without. */
 void nn_model_take_protection(nn_model *self, fs_protection **out);
+/** @return the format that activations are stored in, see nn_storage.h. */
+fs_format_kind nn_model_activations(const nn_model *self);
 /** @return XXH3-64 over the packed weights. */
 uint64_t nn_model_checksum(const nn_model *self);
 

@@ -133,12 +133,15 @@ static size_t hit_value(wk_activations *self, size_t at, size_t end, float *valu
 {
     const fs_fault *faults = self->list.items;
     fs_trial_record *record = self->record;
-    uint32_t before, after;
+    const fs_format *format = fs_format_of(self->cell->format);
+    uint32_t before;
     size_t first = at;
     memcpy(&before, value, sizeof before);
     /* NaNs differ from one instruction set to the next, and a flip could show it. */
     if (isnan(*value)) before = NAN_BITS;
-    after = before;
+    /* The value is one of the format's: nothing is lost in its word. */
+    const uint32_t stored = fs_format_narrow(format, before);
+    uint32_t after = stored;
     for (; at < end && faults[at].element == faults[first].element &&
            faults[at].place == faults[first].place;
          at++) {
@@ -146,12 +149,14 @@ static size_t hit_value(wk_activations *self, size_t at, size_t end, float *valu
         after = fs_fault_apply(faults[at], old);
         record->effective += after != old;
     }
-    uint32_t read = after == before ? before : fs_guard_read(&self->cell->guard, after);
+    uint32_t read = before;
+    if (after != stored) read = fs_guard_read(&self->cell->guard, fs_format_widen(format, after));
     record->visible += read != before;
     memcpy(value, &read, sizeof read);
     for (size_t i = first; i < at && self->earlier + i < record->kept; i++) {
         fs_fault_record *kept = &record->fault[self->earlier + i];
-        kept->before = kept->value_before = before;
+        kept->before = stored;
+        kept->value_before = before;
         kept->after = after;
         kept->value_after = read;
     }

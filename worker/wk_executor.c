@@ -128,7 +128,8 @@ static fs_status make_image(wk_executor *self, const fs_variant *variant,
     if (status == FS_OK) nn_model_take_protection(made->model, protection);
     for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
         if (self->images[i]->plan_model != variant->model ||
-            nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model)) {
+            nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model) ||
+            nn_model_activations(self->images[i]->model) != nn_model_activations(made->model)) {
             continue;
         }
         image_destroy(made, self->options.threads);

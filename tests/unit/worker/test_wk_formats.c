@@ -34,19 +34,15 @@ static wk_executor *executor(const fixture *f, int brute_force, unsigned threads
     return made;
 }
 
-static void fixture_open(fixture *f, fs_model_kind kind, fs_task_kind task, const char *arms,
-                         const char *sweeps)
+static void fixture_open_spec(fixture *f, const tiny_spec *spec, const char *arms,
+                              const char *sweeps)
 {
-    tiny_spec spec = tiny_spec_default(kind, task);
-    const int lm = task == FS_TASK_LM;
+    const int lm = spec->task == FS_TASK_LM;
     fs_buf text = {0};
     char data[FS_PATH_BYTES_MAX];
     tiny_model *model;
     f->folder = testing_folder();
-    spec.width = 12; /* no multiple of eight words */
-    spec.heads = 2;
-    spec.inner = 21;
-    assert_ok(tiny_model_new(&model, &spec));
+    assert_ok(tiny_model_new(&model, spec));
     assert_ok(tiny_model_write(model, f->folder));
     assert_ok(fs_path_join(data, f->folder, lm ? "data.txt" : "data.tsv"));
     assert_ok(tiny_model_write_data(model, data, lm ? 24 : 3));
@@ -59,6 +55,16 @@ static void fixture_open(fixture *f, fs_model_kind kind, fs_task_kind task, cons
     assert_ok(fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml"));
     assert_ok(fs_plan_new(&f->plan, f->campaign));
     fs_buf_free(&text);
+}
+
+static void fixture_open(fixture *f, fs_model_kind kind, fs_task_kind task, const char *arms,
+                         const char *sweeps)
+{
+    tiny_spec spec = tiny_spec_default(kind, task);
+    spec.width = 12; /* no multiple of eight words */
+    spec.heads = 2;
+    spec.inner = 21;
+    fixture_open_spec(f, &spec, arms, sweeps);
 }
 
 static void fixture_close(fixture *f)
@@ -223,6 +229,62 @@ static void test_scales(void **state)
     fixture_close(&f);
 }
 
+static const char *const activation_sweeps =
+    "  - {name: none, site: {activations: all}, amount: {count: 0}, trials: 1}\n"
+    "  - {name: each, site: {activations: all, by: [layer, stage]}, amount: {count: 3},"
+    " trials: 2}\n"
+    "  - {name: top, site: {activations: all, by: stage}, amount: {count: 1}, bits: [14, exponent],"
+    " trials: 2}\n"
+    "  - {name: bers, site: {activations: all}, persistence: permanent, amount: {ber: 0.0005},"
+    " guard: [none, {threshold: 3}], trials: 3}\n"
+    "  - {name: late, site: {activations: all, layers: [1]}, amount: {rate: 0.002},"
+    " persistence: permanent, trials: 3}\n"
+    "  - {name: weights, amount: {ber: 0.001}, trials: 3}\n";
+
+static void activations(fs_model_kind kind, fs_task_kind task)
+{
+    fixture f;
+    fixture_open(&f, kind, task,
+                 "  - {name: h, dtype: fp16}\n  - {name: b, dtype: bf16, protect: [ep]}\n"
+                 "  - {name: i, dtype: int8}\n",
+                 activation_sweeps);
+    const tally sum = against_brute_force(&f);
+    for (int i = 0; i < FS_OUTCOME_TIMEOUT; i++) assert_true(sum.outcomes[i] > 0);
+    /* int8 is of parameters. */
+    assert_int_equal(f.plan->cells[fs_plan_find(f.plan, "none/i")].format, FS_FORMAT_FP32);
+    assert_int_equal(f.plan->cells[fs_plan_find(f.plan, "none/b")].format, FS_FORMAT_BF16);
+    fixture_close(&f);
+}
+
+static void test_activations_bert(void **state)
+{
+    activations(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
+}
+
+static void test_activations_gpt2(void **state)
+{
+    activations(FS_MODEL_GPT2, FS_TASK_LM);
+}
+
+/* Formats that read equal weights have golden runs of their own: their activations differ. */
+static void test_golden_runs(void **state)
+{
+    tiny_spec spec = tiny_spec_default(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
+    fixture f;
+    wk_golden_info golden[2];
+    spec.dtype = TINY_BF16;
+    fixture_open_spec(&f, &spec, "  - {name: a}\n  - {name: b, dtype: bf16}\n",
+                      "  - {name: s, amount: {count: 1}, trials: 1}\n");
+    wk_executor *e = executor(&f, 0, 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_ok(wk_executor_golden(e, i, &golden[i]));
+        assert_int_equal(golden[i].altered, 0);
+    }
+    assert_true(golden[0].checksum != golden[1].checksum);
+    wk_executor_destroy(&e);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +294,9 @@ int main(void)
         cmocka_unit_test(test_int8_gpt2),
         cmocka_unit_test(test_int8_gpt2_classifier),
         cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_activations_bert),
+        cmocka_unit_test(test_activations_gpt2),
+        cmocka_unit_test(test_golden_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
