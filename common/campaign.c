@@ -14,8 +14,7 @@ typedef struct reading {
     fs_yaml_at model; /* task.model and task.data: they are looked up when the kind is known */
     fs_yaml_at data;
     fs_yaml_at critical;
-    fs_yaml_at finetune; /* and its data */
-    fs_yaml_at finetune_data;
+    fs_yaml_at finetune; /* is read when the task's kind is known; no key: not given */
     int drop_given;
     int ratio_given;
     fs_format_kind dtype; /* the arms' default */
@@ -339,28 +338,26 @@ static fs_status read_seed(const fs_yaml_at *at, void *target)
 
 static fs_status read_finetune(const fs_yaml_at *at, void *target)
 {
-    reading *r = target;
-    r->finetune = *at;
-    return fs__finetune_read(at, &r->campaign->finetune, &r->finetune_data);
+    ((reading *)target)->finetune = *at;
+    return FS_OK;
 }
 
 /* The section and the sweeps that tune need each other. */
-static fs_status settle_finetune(reading *r, const fs_yaml_at *root)
+static fs_status settle_finetune(const reading *r, const fs_yaml_at *root)
 {
     fs_campaign *c = r->campaign;
     const fs_sweep *tunes = NULL;
     for (size_t i = 0; i < c->sweep_count && tunes == NULL; i++)
         if (c->sweeps[i].finetunes) tunes = &c->sweeps[i];
-    if (c->finetune.steps == 0) {
+    if (r->finetune.key == NULL) {
         if (tunes == NULL) return FS_OK;
         return fs_yaml_fail(root, FS_ECONFIG,
                             "sweep %s is of phase finetune: the section 'finetune' is missing",
                             tunes->name);
     }
-    if (tunes == NULL)
-        return fs_yaml_fail(&r->finetune, FS_ECONFIG, "no sweep is of phase finetune");
-    return fs__finetune_settle(&r->finetune, &r->finetune_data, r->path, c->task.kind,
-                               &c->finetune);
+    FS_TRY(fs__finetune_read(&r->finetune, r->path, c->task.kind, &c->finetune));
+    if (tunes != NULL) return FS_OK;
+    return fs_yaml_fail(&r->finetune, FS_ECONFIG, "no sweep is of phase finetune");
 }
 
 static fs_status read_root(reading *r, fs_yaml *doc)

@@ -33,13 +33,18 @@ const char *fs_tune_keep_name(fs_tune_keep keep)
 
 typedef struct section {
     fs_finetune *out;
-    fs_yaml_at data; /* is looked up when the task's kind is known */
+    fs_task_kind kind;
+    const char *file; /* as fs__data_find */
+    fs_hash hash;     /* of the data as they are now; zero: they are not there, or not looked at */
 } section;
 
 static fs_status read_data(const fs_yaml_at *at, void *target)
 {
-    ((section *)target)->data = *at;
-    return FS_OK;
+    section *self = target;
+    FS_TRY(fs__data_find(at, self->file, self->kind, self->out->data));
+    if (self->file == NULL || !fs_file_exists(self->out->data)) return FS_OK;
+    fs_status status = fs_hash_file(&self->hash, self->out->data);
+    return status == FS_OK ? FS_OK : fs_yaml_wrap(at, status);
 }
 
 static fs_status read_data_hash(const fs_yaml_at *at, void *target)
@@ -142,7 +147,22 @@ static fs_status read_checkpoint_steps(const fs_yaml_at *at, void *target)
     return fs_yaml_u64(at, 1, FS_TUNE_STEPS_MAX, &((section *)target)->out->checkpoint_steps);
 }
 
-fs_status fs__finetune_read(const fs_yaml_at *at, fs_finetune *out, fs_yaml_at *data)
+/* What is learnt from is part of the campaign: a stored one says its hash, and a file that is there
+ * now has it. */
+static fs_status settle_hash(const fs_yaml_at *at, const section *self)
+{
+    static const fs_hash zero;
+    fs_hash *said = &self->out->data_hash;
+    if (fs_hash_equal(&self->hash, &zero)) return FS_OK;
+    if (!fs_hash_equal(said, &zero) && !fs_hash_equal(said, &self->hash))
+        return fs_yaml_fail(at, FS_EREFUSED, "%s was changed: its hash is not data_hash",
+                            self->out->data);
+    *said = self->hash;
+    return FS_OK;
+}
+
+fs_status fs__finetune_read(const fs_yaml_at *at, const char *file, fs_task_kind kind,
+                            fs_finetune *out)
 {
     static const fs_yaml_field fields[] = {
         {"data", read_data, NULL, 1},
@@ -163,7 +183,7 @@ fs_status fs__finetune_read(const fs_yaml_at *at, fs_finetune *out, fs_yaml_at *
         {"checkpoint_steps", read_checkpoint_steps, NULL, 0},
         {NULL, NULL, NULL, 0},
     };
-    section self = {.out = out};
+    section self = {.out = out, .kind = kind, .file = file};
     *out = defaults;
     FS_TRY(fs_yaml_map(at, fields, NULL, &self));
     if (out->warmup > (double)out->steps)
@@ -171,32 +191,9 @@ fs_status fs__finetune_read(const fs_yaml_at *at, fs_finetune *out, fs_yaml_at *
                             "warmup %g is more than all %" PRIu64 " steps (below 1 it is a share "
                             "of them)",
                             out->warmup, out->steps);
-    *data = self.data;
-    return FS_OK;
-}
-
-/* What is learnt from is part of the campaign: a stored one says its hash, and a file that is there
- * now has it. */
-static fs_status settle_hash(const fs_yaml_at *data, fs_finetune *out)
-{
-    fs_hash hash;
-    static const fs_hash zero;
-    if (!fs_file_exists(out->data)) return FS_OK;
-    fs_status status = fs_hash_file(&hash, out->data);
-    if (status != FS_OK) return fs_yaml_wrap(data, status);
-    if (!fs_hash_equal(&out->data_hash, &zero) && !fs_hash_equal(&out->data_hash, &hash))
-        return fs_yaml_fail(data, FS_EREFUSED, "the file was changed: its hash is not data_hash");
-    out->data_hash = hash;
-    return FS_OK;
-}
-
-fs_status fs__finetune_settle(const fs_yaml_at *at, const fs_yaml_at *data, const char *file,
-                              fs_task_kind kind, fs_finetune *out)
-{
     if (kind == FS_TASK_CLASSIFICATION && out->window != 0)
         return fs_yaml_fail(at, FS_ECONFIG, "'window' is for kind: language-model only");
-    FS_TRY(fs__data_find(data, file, kind, out->data));
-    return file == NULL ? FS_OK : settle_hash(data, out);
+    return settle_hash(at, &self);
 }
 
 /* --- Writing ---------------------------------------------------------------------------------- */

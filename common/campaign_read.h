@@ -47,12 +47,11 @@ FS_MUST_CHECK fs_status fs__data_find(const fs_yaml_at *at, const char *file, fs
 FS_MUST_CHECK fs_status fs__file_find(const fs_yaml_at *at, const char *name, const char *file,
                                       char out[FS_PATH_BYTES_MAX]);
 
-/** Reads the section `finetune`; `data` is where it names its file, which fs__finetune_settle finds
- * and hashes when the task's kind is known. `file` as fs__data_find. Errors: FS_ECONFIG;
- * FS_EREFUSED for a file that is not the one of data_hash; those of reading it. */
-FS_MUST_CHECK fs_status fs__finetune_read(const fs_yaml_at *at, fs_finetune *out, fs_yaml_at *data);
-FS_MUST_CHECK fs_status fs__finetune_settle(const fs_yaml_at *at, const fs_yaml_at *data,
-                                            const char *file, fs_task_kind kind, fs_finetune *out);
+/** Reads the section `finetune` of a campaign at `file`, as fs__data_find, and hashes its data if
+ * they are there. Errors: FS_ECONFIG; FS_EREFUSED for data that are not those of data_hash; those
+ * of reading them. */
+FS_MUST_CHECK fs_status fs__finetune_read(const fs_yaml_at *at, const char *file, fs_task_kind kind,
+                                          fs_finetune *out);
 /** Appends a line for each key that decides a bit of a result, `start` before it. */
 FS_MUST_CHECK fs_status fs__finetune_write(const fs_finetune *self, const char *start, fs_buf *out);
 

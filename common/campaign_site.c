@@ -111,11 +111,8 @@ static fs_status check_one_class(const fs_yaml_at *at, const fs_yaml_field *fiel
 
 fs_status fs__site_read(const fs_yaml_at *at, void *target)
 {
-    static const fs_yaml_field others[] = {{"layers", read_layers, NULL, 0},
-                                           {"by", read_by, NULL, 0},
-                                           {"gradients", NULL, FS_LATER, 0},
-                                           {"optimizer", NULL, FS_LATER, 0},
-                                           {NULL, NULL, NULL, 0}};
+    static const fs_yaml_field others[] = {
+        {"layers", read_layers, NULL, 0}, {"by", read_by, NULL, 0}, {NULL, NULL, NULL, 0}};
     fs_yaml_field fields[CLASSES_MAX + LIST_FIELDS_MAX + sizeof others / sizeof others[0]] = {{0}};
     fs_sweep *sweep = target;
     unsigned count = 0, first;

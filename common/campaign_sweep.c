@@ -23,19 +23,13 @@ const char *fs_fault_kind_name(fs_fault_kind kind)
     return kind_words[kind];
 }
 
-/** Accepts one word, the only thing that this version can do. */
-static fs_status only(const fs_yaml_at *at, const char *word)
-{
-    const char *text;
-    FS_TRY(fs_yaml_text(at, &text));
-    if (strcmp(text, word) == 0) return FS_OK;
-    return fs_yaml_fail(at, FS_ECONFIG, "'%.40s' " FS_LATER "; only %s is", text, word);
-}
-
 static fs_status read_phase(const fs_yaml_at *at, void *target)
 {
-    (void)target;
-    return only(at, "inference");
+    static const char *const words[] = {"inference", "finetune", NULL};
+    size_t choice;
+    FS_TRY(fs_yaml_choice(at, words, &choice));
+    ((fs_sweep *)target)->finetunes = (int)choice;
+    return FS_OK;
 }
 
 /** Which of them a sweep can have depends on its sites, which may be written below. */
@@ -281,9 +275,27 @@ static fs_status read_sweep_name(const fs_yaml_at *at, void *target)
     return fs_yaml_name(at, ((fs_sweep *)target)->name);
 }
 
+static fs_status settle_phase(const fs_yaml_at *at, const fs_sweep *sweep)
+{
+    const fs_site_class *site = sweep->site;
+    if (sweep->finetunes && site->arrays == NULL)
+        return fs_yaml_fail(at, FS_ECONFIG,
+                            "phase finetune has no %s: gradients, optimizer and parameters are hit "
+                            "there",
+                            site->name);
+    if (!sweep->finetunes && site->when == FS_SITE_TUNED)
+        return fs_yaml_fail(at, FS_ECONFIG, "%s exist while a model is tuned: phase: finetune",
+                            site->name);
+    return FS_OK;
+}
+
 static fs_status settle_persistence(const fs_yaml_at *at, fs_sweep *sweep)
 {
     const fs_site_class *site = sweep->site;
+    if (sweep->finetunes) { /* each step, unless told otherwise */
+        sweep->transient = sweep->transient == PERSISTENCE_TRANSIENT;
+        return FS_OK;
+    }
     unsigned lasts = sweep->transient == PERSISTENCE_PERMANENT   ? FS_LASTS_EVALUATION
                      : sweep->transient == PERSISTENCE_TRANSIENT ? FS_LASTS_ONCE
                                                                  : site->lasts_plain;
@@ -343,6 +355,7 @@ fs_status fs__sweep_read(const fs_yaml_at *at, void *target)
     FS_TRY(fs_yaml_map(at, fields, &seen, target));
     fs__site_default(sweep);
     FS_TRY(settle_axes(at, fields, seen, sweep));
+    FS_TRY(settle_phase(at, sweep));
     FS_TRY(settle_persistence(at, sweep));
     FS_TRY(fs__forms_settle(at, sweep));
     if (sweep->bits_count == 0)

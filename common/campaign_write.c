@@ -184,7 +184,8 @@ static fs_status write_sweep(const fs_sweep *sweep, fs_buf *out)
     char half_width[FS_NUMBER_BYTES], confidence[FS_NUMBER_BYTES];
     FS_TRY(fs_buf_printf(out, "  - name: %s\n", sweep->name));
     FS_TRY(write_site(sweep, out));
-    if ((sweep->site->lasts & FS_LASTS_ONCE) != 0)
+    if (sweep->finetunes) FS_TRY(fs_buf_puts(out, "    phase: finetune\n"));
+    if (sweep->finetunes || (sweep->site->lasts & FS_LASTS_ONCE) != 0)
         FS_TRY(fs_buf_printf(out, "    persistence: %s\n",
                              sweep->transient ? "transient" : "permanent"));
     if (sweep->site->from == FS_SITE_DRAWN) FS_TRY(write_drawn(sweep, out));

@@ -1,7 +1,10 @@
 #include "outfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,4 +71,31 @@ void fs_outfile_drop(fs_outfile *self)
     fclose(self->file);
     self->file = NULL;
     if (self->temporary[0] != '\0') unlink(self->temporary);
+}
+
+/* @return the process that writes a path under this name; 0 if it is no temporary of it. */
+static long writer_of(const char *entry, const char *name)
+{
+    const size_t size = strlen(name);
+    char *end;
+    if (strncmp(entry, name, size) != 0 || entry[size] != '.') return 0;
+    if (entry[size + 1] < '1' || entry[size + 1] > '9') return 0;
+    const long pid = strtol(entry + size + 1, &end, 10);
+    return strcmp(end, ".tmp") == 0 && pid < INT32_MAX ? pid : 0;
+}
+
+void fs_outfile_sweep(const char *path)
+{
+    char dir[FS_PATH_BYTES_MAX], found[FS_PATH_BYTES_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    const struct dirent *entry;
+    if (fs_path_dir(dir, path) != FS_OK) return;
+    DIR *folder = opendir(dir);
+    if (folder == NULL) return;
+    while ((entry = readdir(folder)) != NULL) {
+        const long pid = writer_of(entry->d_name, name);
+        if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH) continue;
+        if (fs_path_join(found, dir, entry->d_name) == FS_OK) (void)unlink(found);
+    }
+    closedir(folder);
 }

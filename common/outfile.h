@@ -24,5 +24,7 @@ FS_MUST_CHECK fs_status fs_outfile_open(fs_outfile *out, const char *path);
 FS_MUST_CHECK fs_status fs_outfile_commit(fs_outfile *self);
 /** Closes and removes what was written; nothing to do after a commit. */
 void fs_outfile_drop(fs_outfile *self);
+/** Removes what processes of this machine that are gone have left of writing `path`. */
+void fs_outfile_sweep(const char *path);
 
 #endif

@@ -29,6 +29,7 @@ typedef struct fs_cell {
     const fs_site_class *site;
     fs_site_set set; /* of the class's words */
     int transient;   /* a fault lasts once, see FS_LASTS_ONCE */
+    uint64_t steps;  /* phase finetune: of tuning, each hit by the amount; 0: phase inference */
     fs_amount amount;
     fs_form form;
     const fs_bits_choice *bits; /* into the campaign */
@@ -55,11 +56,12 @@ typedef struct fs_cell {
                               every model of the plan equals */
 } fs_cell;
 
-/** A (model, protections, guard): what a fault-free run depends on. */
+/** A (model, protections, guard, phase): what a fault-free run depends on. */
 typedef struct fs_variant {
     uint32_t model; /* index into the plan's models */
     uint32_t arm;   /* the first arm that has it */
     fs_protect protect;
+    int tuned; /* phase finetune: the model is tuned first, without faults */
 } fs_variant;
 
 typedef struct fs_plan_model {
@@ -132,12 +134,15 @@ FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *c
 /** @return addresses of a sweep's log that lie in no tensor and hit nothing, of its first cell's
  * format; 0 for other sweeps and for a plan that touched no file. */
 uint64_t fs_plan_outside(const fs_plan *self, uint32_t sweep);
+/** @return the arrays that steps of a cell of phase finetune are hit in; 0 in phase inference. */
+fs_tune_arrays fs_cell_arrays(const fs_cell *cell);
 /** @return expected hit bits in a trial, but for redundant ones: the count, or rate x values, or
  * ber x values x bits, for bursts, values and patterns all their bits (fs_form_expect); of
- * activations, in one inference of the largest input. */
+ * activations, in one inference of the largest input; in phase finetune the same for each array in
+ * each step that is hit. */
 double fs_cell_faults(const fs_cell *cell);
 /** @return the places where one fault may be drawn: bits of values, starts of a burst in each, or
- * values; of activations, those of the largest input. */
+ * values; of activations, those of the largest input; in phase finetune, those of one step. */
 uint64_t fs_cell_sites(const fs_cell *cell);
 /** @return nonzero if every trial of the cell is masked, provably: none needs a forward pass. */
 int fs_cell_masked(const fs_cell *cell);

@@ -31,9 +31,11 @@ static void find_axes(expansion *e)
     }
 }
 
-/** The words that the cells of an arm hit. What is only computed with is fp32, but activations. */
+/** The words that the cells of an arm hit. What is only computed with is fp32, but activations: a
+ * model is tuned in fp32 too. */
 static fs_format_kind words_of(const expansion *e, const fs_arm *arm)
 {
+    if (e->sweep->finetunes) return FS_FORMAT_FP32;
     if (e->sweep->site->when == FS_SITE_STORED) return arm->dtype;
     return e->sweep->site->when == FS_SITE_COMPUTED ? fs_activation_format(arm->dtype)
                                                     : FS_FORMAT_FP32;
@@ -83,10 +85,11 @@ static fs_status make_spaces(expansion *e, const fs_arm *arm)
 
 /* --- Variants --------------------------------------------------------------------------------- */
 
-static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard, uint32_t *out)
+static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard, int tuned,
+                              uint32_t *out)
 {
     const fs_arm *arm = &plan->campaign->arms[arm_index];
-    fs_variant wanted = {.model = fs__plan_model_of(plan, arm), .arm = arm_index};
+    fs_variant wanted = {.model = fs__plan_model_of(plan, arm), .arm = arm_index, .tuned = tuned};
     const char *names[FS_PROTECT_MAX];
     for (unsigned i = 0; i < arm->protect_count; i++) names[i] = arm->protect[i];
     fs_status status =
@@ -94,7 +97,7 @@ static fs_status find_variant(fs_plan *plan, uint32_t arm_index, fs_guard guard,
     if (status != FS_OK) return fs_wrap(status, "arm %s", arm->name);
     for (size_t i = 0; i < plan->variant_count; i++) {
         *out = (uint32_t)i;
-        if (plan->variants[i].model == wanted.model &&
+        if (plan->variants[i].model == wanted.model && plan->variants[i].tuned == tuned &&
             fs_protect_equal(&plan->variants[i].protect, &wanted.protect))
             return FS_OK;
     }
@@ -175,6 +178,10 @@ static uint64_t draw_key(const expansion *e, const fs_cell *cell)
     for (size_t i = 0; i < cell->space->slice_count; i++)
         fs_hasher_number(&hasher, cell->space->slices[i]);
     if (cell->site->key != NULL) cell->site->key(&hasher, cell);
+    if (cell->steps != 0) {
+        fs_hasher_text(&hasher, cell->transient ? "one step of fine-tuning" : "fine-tuning");
+        fs_hasher_number(&hasher, fs_cell_arrays(cell));
+    }
     fs_hasher_number(&hasher, cell->bits->bits);
     fs_hasher_text(&hasher, fs_amount_name(cell->amount.kind));
     fs_number_text(cell->amount.value, amount);
@@ -196,8 +203,8 @@ static void set_checks(const expansion *e, fs_cell *cell)
     const double sites = (double)cell->space->values * cell->space->bit_count;
     fs_hasher hasher;
     fs_hash hash;
-    if (cell->site->when != FS_SITE_STORED || cell->site->from != FS_SITE_DRAWN || !arm->metadata ||
-        !fs_protect_has_checks(protect))
+    if (cell->site->when != FS_SITE_STORED || cell->site->from != FS_SITE_DRAWN ||
+        cell->steps != 0 || !arm->metadata || !fs_protect_has_checks(protect))
         return;
     if (cell->space->bit_count != fs_protect_format(protect)->bits) return;
     cell->check_rate = fs_cell_faults(cell) / sites;
@@ -223,10 +230,25 @@ static fs_form_expected expect(const fs_cell *cell)
     return fs_form_expect(&cell->form, &cell->space->grids, cell->space->bits, cell->amount);
 }
 
+fs_tune_arrays fs_cell_arrays(const fs_cell *cell)
+{
+    return cell->steps == 0 ? 0 : cell->site->arrays(cell->set);
+}
+
+/** @return how often a trial draws faults. */
+static double draws(const fs_cell *cell)
+{
+    if (cell->steps == 0) return 1;
+    const double arrays = __builtin_popcount(fs_cell_arrays(cell));
+    return cell->transient ? arrays : arrays * (double)cell->steps;
+}
+
 static fs_status check_amount(const fs_cell *cell)
 {
     const int plain = fs_form_is_plain(&cell->form);
-    const double sites = (double)fs_cell_sites(cell), faults = expect(cell).written;
+    const double sites =
+        (double)cell->space->values * fs_form_starts(&cell->form, cell->space->bits);
+    const double faults = draws(cell) * expect(cell).written;
     if (cell->amount.kind == FS_AMOUNT_COUNT && cell->amount.value > sites)
         return fs_fail(FS_ECONFIG, "cell %s: %.0f faults are wanted, but there are %.0f %s",
                        cell->id, cell->amount.value, sites,
@@ -279,6 +301,7 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
         .site = sweep->site,
         .set = e->sites[place].set,
         .transient = sweep->transient,
+        .steps = sweep->finetunes ? e->plan->campaign->finetune.steps : 0,
         .amount = {.kind = sweep->amount_kind, .value = sweep->amounts[amount]},
         .form = {sweep->kinds[kind], sweep->patterns[pattern]},
         .bits = &sweep->bits[bits],
@@ -290,7 +313,8 @@ static fs_status make_cell(const expansion *e, uint32_t arm, size_t place, uint3
     };
     FS_TRY(check_form(sweep, cell));
     cell->draw_key = draw_key(e, cell);
-    if (cell->site->masked != NULL) cell->masked_sites = cell->site->masked(e->plan, cell);
+    if (cell->site->masked != NULL && cell->steps == 0)
+        cell->masked_sites = cell->site->masked(e->plan, cell);
     FS_TRY(name_cell(e, e->sites[place].part, cell));
     FS_TRY(check_amount(cell));
     set_checks(e, cell);
@@ -319,7 +343,8 @@ static fs_status expand(expansion *e, uint32_t pair_first)
     for (uint32_t arm = 0; arm < arms; arm++) {
         FS_TRY(make_spaces(e, &plan->campaign->arms[arm]));
         for (size_t g = 0; g < e->sweep->guard_count; g++)
-            FS_TRY(find_variant(plan, arm, e->sweep->guards[g], &e->variants[g]));
+            FS_TRY(
+                find_variant(plan, arm, e->sweep->guards[g], e->sweep->finetunes, &e->variants[g]));
         for (size_t place = 0; place < count; place++) {
             fs_cell *cell = &plan->cells[plan->cell_count];
             FS_TRY(make_cell(e, arm, place, pair_first + (uint32_t)place, cell));
@@ -332,7 +357,7 @@ static fs_status expand(expansion *e, uint32_t pair_first)
 
 double fs_cell_faults(const fs_cell *cell)
 {
-    return expect(cell).sites;
+    return draws(cell) * expect(cell).sites;
 }
 
 fs_status fs__plan_cells(fs_plan *self)

@@ -77,7 +77,8 @@ static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
     FS_TRY(fs_buf_printf(out, "sweep.%s.%s:", sweep->name, sweep->site->name));
     for (unsigned i = 0; sweep->site->word(i) != NULL; i++)
         if (sweep->set >> i & 1) FS_TRY(fs_buf_printf(out, " %s", sweep->site->word(i)));
-    if ((sweep->site->lasts & FS_LASTS_ONCE) != 0)
+    if (sweep->finetunes) FS_TRY(fs_buf_printf(out, "\nsweep.%s.phase: finetune", sweep->name));
+    if (sweep->finetunes || (sweep->site->lasts & FS_LASTS_ONCE) != 0)
         FS_TRY(fs_buf_printf(out, "\nsweep.%s.persistence: %s", sweep->name,
                              sweep->transient ? "transient" : "permanent"));
     FS_TRY(fs_buf_printf(out, "\nsweep.%s.layers:%s", sweep->name,

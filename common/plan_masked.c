@@ -87,7 +87,9 @@ uint64_t fs__plan_masked_sites(const fs_plan *plan, const fs_cell *cell)
 
 uint64_t fs_cell_sites(const fs_cell *cell)
 {
-    return cell->space->values * fs_form_starts(&cell->form, cell->space->bits);
+    const unsigned arrays =
+        cell->steps == 0 ? 1 : (unsigned)__builtin_popcount(fs_cell_arrays(cell));
+    return cell->space->values * fs_form_starts(&cell->form, cell->space->bits) * arrays;
 }
 
 int fs_cell_masked(const fs_cell *cell)

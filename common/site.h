@@ -17,21 +17,25 @@
 #include "fault.h"
 #include "geometry.h"
 #include "hash.h"
+#include "tuning.h"
 
 /* X(variable): every class, in the order in which people see them. */
 #define FS_SITE_MAP(X)                                                                             \
     X(fs__site_parameters)                                                                         \
     X(fs__site_activations)                                                                        \
     X(fs__site_list)                                                                               \
-    X(fs__site_addresses)
+    X(fs__site_addresses)                                                                          \
+    X(fs__site_gradients)                                                                          \
+    X(fs__site_optimizer)
 
 struct fs_cell;
 struct fs_plan;
 
 /** When in a trial the values of a class are hit. */
 typedef enum fs_site_when {
-    FS_SITE_STORED,  /* words in memory, before the forward passes */
-    FS_SITE_COMPUTED /* values of a forward pass, as they are made */
+    FS_SITE_STORED,   /* words in memory, before the forward passes */
+    FS_SITE_COMPUTED, /* values of a forward pass, as they are made */
+    FS_SITE_TUNED     /* arrays that exist while a model is tuned: phase finetune alone */
 } fs_site_when;
 
 /** Who says which of its values are hit. */
@@ -50,7 +54,7 @@ enum { /* `by`: one cell for each value that the selection contains */
 
 enum {                          /* how long a fault lasts */
        FS_LASTS_EVALUATION = 1, /* "permanent" */
-       FS_LASTS_ONCE = 2        /* "transient": one inference */
+       FS_LASTS_ONCE = 2        /* "transient": one inference; in phase finetune one step */
 };
 
 /** Words of a class; bit i: the i-th. */
@@ -73,7 +77,7 @@ typedef struct fs_site_class {
     fs_site_from from;
     unsigned by;          /* FS_BY_ flags that can divide it */
     const char *division; /* the same for people: "'layer' and 'stage'" */
-    unsigned lasts;       /* FS_LASTS_ flags that a sweep may ask for */
+    unsigned lasts;       /* FS_LASTS_ flags that a sweep of phase inference may ask for */
     unsigned lasts_plain; /* the one of them that holds if it does not */
     const char *absent;   /* why a choice may hold nothing, for people */
     /** Words that campaigns may use, NULL at the end; and what each means, 0: no such word. */
@@ -88,6 +92,9 @@ typedef struct fs_site_class {
     fs_site_set (*held)(const fs_geometry *geometry, fs_site_set set, int layer);
     /** Errors: FS_ECONFIG if nothing is chosen, FS_ENOMEM. */
     fs_status (*space)(fs_fault_space **out, const fs_site_choice *choice);
+    /** @return what a set stands for in a step of phase finetune; NULL: nothing can be hit there.
+     */
+    fs_tune_arrays (*arrays)(fs_site_set set);
     /** Adds what a draw key needs beyond slices and bits; NULL: nothing. */
     void (*key)(fs_hasher *hasher, const struct fs_cell *cell);
     /** @return sites of a cell that no fault can matter at, provably; NULL: none are known. */

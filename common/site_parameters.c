@@ -40,6 +40,13 @@ fs_status fs__site_component_space(fs_fault_space **out, const fs_site_choice *c
                               choice->layer_count, choice->bits);
 }
 
+/* While a model is tuned its parameters are hit after each update. */
+static fs_tune_arrays arrays(fs_site_set set)
+{
+    (void)set;
+    return (fs_tune_arrays)1 << FS_TUNE_PARAMETERS;
+}
+
 const fs_site_class fs__site_parameters = {
     .name = "parameters",
     .value = "parameter",
@@ -55,5 +62,6 @@ const fs_site_class fs__site_parameters = {
     .part = fs__site_component_part,
     .held = fs__site_component_held,
     .space = fs__site_component_space,
+    .arrays = arrays,
     .masked = fs__plan_masked_sites,
 };

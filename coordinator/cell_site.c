@@ -15,9 +15,13 @@ int cell_site_json(json_t *out, const fs_cell *cell)
 {
     const fs_site_class *site = cell->site;
     const int stages = site->when == FS_SITE_COMPUTED;
+    const int components = (site->by & FS_BY_COMPONENT) != 0;
     int failed = json_object_set_new(out, "site", json_string(site->name));
     failed |= json_object_set_new(out, "words", words_json(site, cell->set));
-    failed |= json_object_set_new(out, "components", words_json(site, stages ? 0 : cell->set));
+    failed |= json_object_set_new(out, "components", words_json(site, components ? cell->set : 0));
     failed |= json_object_set_new(out, "stages", words_json(site, stages ? cell->set : 0));
+    failed |=
+        json_object_set_new(out, "phase", json_string(cell->steps == 0 ? "inference" : "finetune"));
+    failed |= json_object_set_new(out, "steps", json_integer((json_int_t)cell->steps));
     return failed;
 }

@@ -45,6 +45,7 @@ static fs_status record_bytes(const fs_cell *cell, double *out)
     fs_buf bytes = {0};
     double faults = ceil(fs_cell_faults(cell));
     record.activations = cell->site->when == FS_SITE_COMPUTED;
+    record.tuned = cell->steps != 0;
     record.faults = (uint64_t)faults;
     record.kept = faults < FS_FAULTS_KEPT_MAX ? (uint32_t)faults : FS_FAULTS_KEPT_MAX;
     fs_status status = fs_trial_encode(&record, &bytes);

@@ -8,6 +8,7 @@
 
 #include "cli_print.h"
 #include "coord_campaign.h"
+#include "file.h"
 #include "limits.h"
 #include "replay.h"
 
@@ -33,6 +34,7 @@ static const fs_option replay_option_table[] = {
 /* What the visitor prints to. */
 typedef struct printer {
     const fs_plan *plan;
+    const char *work;  /* folder where tuned models lie */
     json_t *documents; /* NULL: text */
     size_t unequal;
 } printer;
@@ -63,10 +65,15 @@ static unsigned index_of(const fs_geometry *geometry, const fs_trial_record *rec
     return count;
 }
 
-/* "tensor" of a parameter; "stage", "layer" (null: of none) and "input" of an activation. */
+/* "tensor" of a parameter, with "array" and "step" of one of fine-tuning; "stage", "layer" (null:
+ * of none) and "input" of an activation. */
 static json_t *place_json(const fs_geometry *geometry, const fs_trial_record *record,
                           const fs_fault_record *fault)
 {
+    if (record->tuned)
+        return json_pack("{s:s, s:s, s:I}", "tensor", geometry->tensors[fault->tensor].name,
+                         "array", fs_tune_array_name((fs_tune_array)fault->place), "step",
+                         (json_int_t)fault->step);
     if (!record->activations)
         return json_pack("{s:s}", "tensor", geometry->tensors[fault->tensor].name);
     int layer = fs_place_layer(fault->place);
@@ -108,6 +115,27 @@ static json_t *outcome_json(const replay_result *result)
         cli_json_real(r->deviation_max), "kl_mean", cli_json_real(r->kl_mean));
 }
 
+/* Writes the folder of a tuned model. @return zero if none lies there. */
+static int find_tuned(const printer *self, const fs_trial_record *record,
+                      char dir[FS_PATH_BYTES_MAX])
+{
+    char hex[FS_HASH_HEX_BYTES], name[FS_HASH_HEX_BYTES + 8], config[FS_PATH_BYTES_MAX];
+    fs_hash_hex(&record->model, hex);
+    snprintf(name, sizeof name, "models/%s", hex);
+    return fs_path_join(dir, self->work, name) == FS_OK &&
+           fs_path_join(config, dir, "config.json") == FS_OK && fs_file_exists(config);
+}
+
+static json_t *tuned_json(const printer *self, const fs_trial_record *record)
+{
+    char hex[FS_HASH_HEX_BYTES], dir[FS_PATH_BYTES_MAX];
+    if (!record->tuned) return json_null();
+    fs_hash_hex(&record->model, hex);
+    return json_pack("{s:s, s:o, s:o}", "model", hex, "diverged_step",
+                     record->diverged == 0 ? json_null() : json_integer(record->diverged), "folder",
+                     find_tuned(self, record, dir) ? json_string(dir) : json_null());
+}
+
 static fs_status append_json(printer *self, const replay_result *result)
 {
     const fs_cell *cell = &self->plan->cells[result->id.cell];
@@ -120,14 +148,14 @@ static fs_status append_json(printer *self, const replay_result *result)
     char id[FS_CELL_ID_BYTES_MAX + 24];
     snprintf(id, sizeof id, "%s/%" PRIu64, cell->id, result->id.trial);
     json_t *document = json_pack(
-        "{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:b, s:b}", "trial", id, "faults",
-        faults, "faults_drawn", (json_int_t)r->faults, "faults_effective", (json_int_t)r->effective,
-        "check_faults", (json_int_t)r->check_faults, "corrected", (json_int_t)r->corrected,
-        "detected", (json_int_t)r->detected, "miscorrected", (json_int_t)r->miscorrected,
-        "values_changed", (json_int_t)r->visible, "first_difference",
+        "{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b, s:b}", "trial", id,
+        "faults", faults, "faults_drawn", (json_int_t)r->faults, "faults_effective",
+        (json_int_t)r->effective, "check_faults", (json_int_t)r->check_faults, "corrected",
+        (json_int_t)r->corrected, "detected", (json_int_t)r->detected, "miscorrected",
+        (json_int_t)r->miscorrected, "values_changed", (json_int_t)r->visible, "first_difference",
         result->first_difference < 0 ? json_null() : json_integer(result->first_difference),
-        "outcome", outcome_json(result), "stored", result->stored, "stored_equal",
-        result->stored_equal);
+        "tuned", tuned_json(self, r), "outcome", outcome_json(result), "stored", result->stored,
+        "stored_equal", result->stored_equal);
     if (document == NULL || json_array_append_new(self->documents, document) != 0) {
         return fs_fail(FS_ENOMEM, "no memory for a JSON document");
     }
@@ -153,7 +181,11 @@ static void print_fault(const fs_cell *cell, const fs_trial_record *record,
         printf("  input %u, %s", fault->input, fs_stage_name(fs_place_stage(fault->place)));
         if (layer >= 0) printf(" of layer %d", layer);
     } else {
-        printf("  %s", geometry->tensors[fault->tensor].name);
+        fputs("  ", stdout);
+        if (record->tuned)
+            printf("step %" PRIu32 ", %s of ", fault->step + 1,
+                   fs_tune_array_name((fs_tune_array)fault->place));
+        fputs(geometry->tensors[fault->tensor].name, stdout);
     }
     for (unsigned i = 0; i < count; i++) printf("%s%" PRIu64, i == 0 ? "[" : ", ", at[i]);
     printf("] bit %u (%s): stored %0*x -> %0*x, read %.9g -> %.9g\n", fault->bit,
@@ -175,6 +207,18 @@ static void print_place(const printer *self, const replay_result *result)
         printf("  state: first differs after block %" PRId64 "\n", at - 1);
 }
 
+static void print_tuned(const printer *self, const fs_trial_record *record)
+{
+    char hex[FS_HASH_HEX_BYTES], dir[FS_PATH_BYTES_MAX];
+    fs_hash_hex(&record->model, hex);
+    if (record->diverged != 0)
+        printf("  tuning: diverged in step %" PRIu32 "\n", record->diverged);
+    else if (find_tuned(self, record, dir))
+        printf("  tuned model: %s\n", dir);
+    else
+        printf("  tuned model: %s, not kept\n", hex);
+}
+
 static void print_text(printer *self, const replay_result *result)
 {
     const fs_trial_record *r = &result->record;
@@ -190,6 +234,7 @@ static void print_text(printer *self, const replay_result *result)
         print_fault(&self->plan->cells[result->id.cell], r, &r->fault[i]);
     }
     if (r->kept < r->faults) printf("  ... and %" PRIu64 " more\n", r->faults - r->kept);
+    if (r->tuned) print_tuned(self, r);
     print_place(self, result);
     printf("  outcome: %s%s; inputs: %u masked, %u benign, %u sdc, %u due\n",
            fs_outcome_name((fs_outcome)r->outcome), r->critical ? ", critical" : "", r->masked,
@@ -223,7 +268,9 @@ static fs_status print_documents(json_t *documents)
 static fs_status run(const void *data, const fs_arguments *arguments)
 {
     const replay_values *values = data;
-    const replay_options options = {values->threads, values->brute_force, values->faults};
+    char work[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_path_join(work, arguments->items[0], "work"));
+    const replay_options options = {values->threads, values->brute_force, values->faults, work};
     fs_store *store = NULL;
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
@@ -240,6 +287,7 @@ static fs_status run(const void *data, const fs_arguments *arguments)
         status = fs_trial_id_parse(plan, arguments->items[i + 1], &ids[i].cell, &ids[i].trial);
     }
     out.plan = plan;
+    out.work = work;
     if (values->json) out.documents = json_array();
     if (status == FS_OK) {
         status = replay_trials(store, plan, ids, count, &options, visit, &out);

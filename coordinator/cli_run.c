@@ -65,7 +65,8 @@ static uint32_t threads_each(const run_values *values, uint32_t workers)
 
 static fs_status run_loop(const run_values *values, coord_campaign *campaign, uint64_t until_ms)
 {
-    char endpoint[FS_PATH_BYTES_MAX], temporary[FS_PATH_BYTES_MAX];
+    char endpoint[FS_PATH_BYTES_MAX], temporary[FS_PATH_BYTES_MAX], work[FS_PATH_BYTES_MAX];
+    FS_TRY(fs_path_join(work, campaign->dir, "work"));
     FS_TRY(coord_private_endpoint(campaign->state_dir, endpoint, temporary));
     uint32_t workers = values->workers > 0 ? values->workers : 1;
     coord_loop_options options = {
@@ -79,6 +80,7 @@ static fs_status run_loop(const run_values *values, coord_campaign *campaign, ui
         .simulate = values->simulate,
         .simulate_us = values->simulate_us,
         .audit = values->audit,
+        .work = work,
         .until_ms = until_ms,
     };
     fs_status status = coord_loop_run(&options, &campaign->store);

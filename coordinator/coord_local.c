@@ -91,7 +91,7 @@ static fs_status start_child(child *c)
     coord_local *self = c->local;
     const coord_local_options *o = &self->options;
     char parent[16], threads[16], audit[32], simulate_us[24];
-    const char *argv[16];
+    const char *argv[20];
     size_t n = 0;
     argv[n++] = self->program;
     argv[n++] = "--connect";
@@ -116,6 +116,11 @@ static fs_status start_child(child *c)
         argv[n++] = "--audit";
         argv[n++] = audit;
     }
+    if (o->work != NULL) {
+        argv[n++] = "--work";
+        argv[n++] = o->work;
+    }
+    FS_ASSERT(n < sizeof argv / sizeof argv[0]);
     argv[n] = NULL;
     /* What a worker prints is for people: it goes to stderr, stdout belongs to the results. */
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE},

@@ -27,6 +27,7 @@ typedef struct coord_local_options {
     int simulate;
     uint64_t simulate_us; /* of each simulated trial */
     double audit;         /* 0: none */
+    const char *work;     /* folder for what their fine-tuning trials leave; borrowed */
     /** A process ended; `planned` if with exit code 0. */
     void (*gone)(void *data, uint32_t pid, int planned);
     /** They die so often that starting again makes no sense; the detail says how. */

@@ -220,6 +220,7 @@ static fs_status start_local(loop_state *self)
                                  .simulate = o->simulate,
                                  .simulate_us = o->simulate_us,
                                  .audit = o->audit,
+                                 .work = o->work,
                                  .gone = on_child_gone,
                                  .failed = on_children_fail,
                                  .data = self};

@@ -31,6 +31,7 @@ typedef struct coord_loop_options {
     int simulate;
     uint64_t simulate_us; /* of each simulated trial */
     double audit;
+    const char *work;  /* as coord_local_options' */
     int grace;         /* workers of a former coordinator may be alive: wait for them */
     uint64_t until_ms; /* wall clock: drain then; 0: never */
     /** Told the bound endpoint before anything else happens; may be NULL. */

@@ -90,7 +90,7 @@ static fs_status start_worker(const errand *work, const replay_options *options,
 {
     char program[FS_PATH_BYTES_MAX], threads[16];
     FS_TRY(fs_path_sibling(program, "flipsweep-worker"));
-    const char *argv[11] = {program, "--replay", work->ids, "--campaign", work->campaign};
+    const char *argv[13] = {program, "--replay", work->ids, "--campaign", work->campaign};
     size_t count = 5;
     /* The worker's own default is one for each core that it may use. */
     if (options->threads != 0) {
@@ -102,6 +102,10 @@ static fs_status start_worker(const errand *work, const replay_options *options,
     if (options->faults != NULL) {
         argv[count++] = "--faults";
         argv[count++] = options->faults;
+    }
+    if (options->work != NULL) {
+        argv[count++] = "--work";
+        argv[count++] = options->work;
     }
     int ends[2];
     if (pipe(ends) != 0) return fs_fail(FS_EIO, "pipe: %s", strerror(errno));

@@ -20,6 +20,7 @@ typedef struct replay_options {
     unsigned threads;   /* 0: one per core that this process may use */
     int brute_force;    /* run everything for every input */
     const char *faults; /* file that the faults of the one trial are written to; NULL: none */
+    const char *work;   /* folder for what fine-tuning trials leave; NULL: none */
 } replay_options;
 
 /** One trial as it came out now, beside what is stored. */

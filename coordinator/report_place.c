@@ -65,11 +65,24 @@ static fs_status write_words(fs_buf *out, const fs_site_class *site, fs_site_set
     return FS_OK;
 }
 
+static int has_components(const fs_site_class *site)
+{
+    return (site->by & FS_BY_COMPONENT) != 0;
+}
+
+/* Components alone mean parameters. */
+static fs_status begin(fs_buf *out, const fs_site_class *site)
+{
+    if (site->when == FS_SITE_STORED) return FS_OK;
+    return fs_buf_printf(out, "%s of ", site->name);
+}
+
 fs_status report_place_cell(fs_buf *out, const fs_cell *cell)
 {
     const fs_fault_space *space = cell->space;
     fs_component_set set = 0;
-    if (cell->site->when != FS_SITE_STORED) return write_words(out, cell->site, cell->set);
+    if (!has_components(cell->site)) return write_words(out, cell->site, cell->set);
+    FS_TRY(begin(out, cell->site));
     for (size_t i = 0; i < space->slice_count; i++) {
         set |= (fs_component_set)1 << space->geometry->slices[space->slices[i]].component;
     }
@@ -80,10 +93,12 @@ fs_status report_place_sweep(fs_buf *out, const fs_plan *plan, uint32_t sweep)
 {
     const fs_sweep *s = &plan->campaign->sweeps[sweep];
     const fs_geometry *geometry = plan->models[0].geometry;
-    if (s->site->when != FS_SITE_STORED)
+    if (!has_components(s->site)) {
         FS_TRY(write_words(out, s->site, s->set));
-    else
+    } else {
+        FS_TRY(begin(out, s->site));
         FS_TRY(write_set(out, geometry, s->set & fs_geometry_components(geometry)));
+    }
     for (size_t i = 0; i < s->layer_count; i++) {
         FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? " of layers " : ", ", s->layers[i]));
     }

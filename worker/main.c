@@ -27,6 +27,7 @@ typedef struct worker_values {
     const char *replay;
     const char *campaign;
     const char *faults;
+    const char *work;
     uint32_t threads;
     uint32_t golden_mb;
     uint32_t idle_exit_s;
@@ -50,6 +51,10 @@ static const fs_option worker_options[] = {
     {"models", 0, "DIR", FS_OPTION_TEXT, AT(models),
      "folder in which models and data are looked for by name if the campaign's paths do not exist "
      "here",
+     0, 0},
+    {"work", 0, "DIR", FS_OPTION_TEXT, AT(work),
+     "folder for checkpoints of fine-tuning trials and the tuned models that a campaign keeps "
+     "(default: none are written)",
      0, 0},
     {"idle-exit", 0, "SECONDS", FS_OPTION_U32, AT(idle_exit_s),
      "leave after so long without work and without a coordinator (default: wait for ever)", 1,
@@ -103,7 +108,8 @@ static fs_status run(const void *data, const fs_arguments *arguments)
                                  .brute_force = values->brute_force,
                                  .audit = values->audit,
                                  .golden_bytes_max = (uint64_t)golden_mb << 20,
-                                 .private_bytes_max = (uint64_t)PRIVATE_MB << 20};
+                                 .private_bytes_max = (uint64_t)PRIVATE_MB << 20,
+                                 .work = values->work};
     if (values->replay != NULL) {
         const wk_replay_request request = {values->campaign, values->replay, values->faults};
         return wk_replay(&request, &executor, stdout);

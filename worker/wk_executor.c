@@ -10,6 +10,7 @@
 #include "tok.h"
 #include "wk_golden.h"
 #include "wk_trial.h"
+#include "wk_tuning.h"
 
 enum { CHECK_EVERY_TRIALS = 64 };
 #define AUDIT_STREAM 0x6175646974u /* "audit": apart from the streams that draw faults */
@@ -38,6 +39,7 @@ struct wk_executor {
     variant_slot *slots;  /* [variant_count] */
     image **images;       /* [variant_count] room, image_count made */
     size_t image_count;
+    wk_tuning **tunings;  /* [model_count] of models that are tuned, made when first needed */
     uint64_t *trials_run; /* [threads] */
 };
 
@@ -64,9 +66,10 @@ fs_status wk_executor_new(wk_executor **out, const fs_plan *plan, const wk_optio
     self->data = calloc(plan->model_count, sizeof *self->data);
     self->slots = calloc(plan->variant_count, sizeof *self->slots);
     self->images = calloc(plan->variant_count, sizeof(image *));
+    self->tunings = calloc(plan->model_count, sizeof(wk_tuning *));
     self->trials_run = calloc(options->threads, sizeof *self->trials_run);
     fs_status status = FS_OK;
-    if (!self->data || !self->slots || !self->images || !self->trials_run) {
+    if (!self->data || !self->slots || !self->images || !self->tunings || !self->trials_run) {
         status = fs_fail(FS_ENOMEM, "no memory for the executor");
     }
     for (size_t m = 0; m < plan->model_count && status == FS_OK; m++) status = read_data(self, m);
@@ -92,6 +95,8 @@ void wk_executor_destroy(wk_executor **self)
     wk_executor *e = *self;
     if (e == NULL) return;
     for (size_t i = 0; i < e->image_count; i++) image_destroy(e->images[i], e->options.threads);
+    for (size_t m = 0; e->tunings != NULL && m < e->plan->model_count; m++)
+        wk_tuning_destroy(&e->tunings[m]);
     for (size_t m = 0; e->data != NULL && m < e->plan->model_count; m++) {
         dataset_destroy(&e->data[m]);
     }
@@ -101,6 +106,7 @@ void wk_executor_destroy(wk_executor **self)
     free(e->data);
     free(e->slots);
     free(e->images);
+    free(e->tunings);
     free(e->trials_run);
     free(e);
     *self = NULL;
@@ -113,18 +119,32 @@ static uint64_t golden_bytes_left(const wk_executor *self)
     return used < self->options.golden_bytes_max ? self->options.golden_bytes_max - used : 0;
 }
 
+/* The weights as the variant reads them: of the model's folder, or tuned without faults. */
+static fs_status open_weights(wk_executor *self, const fs_variant *variant, nn_model **out)
+{
+    const fs_plan_model *model = &self->plan->models[variant->model];
+    wk_tuning **tuning = &self->tunings[variant->model];
+    const float *const *tensors;
+    if (!variant->tuned) return nn_model_open(out, model->path, &variant->protect);
+    if (*tuning == NULL) {
+        const wk_tuning_options options = {self->plan, variant->model, self->options.work,
+                                           self->options.threads};
+        FS_TRY(wk_tuning_new(tuning, &options));
+    }
+    FS_TRY(wk_tuning_golden(*tuning, &tensors));
+    return nn_model_of_values(out, &model->geometry->config, tensors, &variant->protect);
+}
+
 /* Loads the variant's weights; makes their golden run unless another variant reads the same. */
 static fs_status make_image(wk_executor *self, const fs_variant *variant,
                             fs_protection **protection, image **out)
 {
-    const fs_plan_model *model = &self->plan->models[variant->model];
     image *made = calloc(1, sizeof *made);
     if (made == NULL) return fs_fail(FS_ENOMEM, "no memory for a model");
     made->plan_model = variant->model;
     made->trials = calloc(self->options.threads, sizeof(wk_trial *));
-    fs_status status = made->trials == NULL
-                           ? fs_fail(FS_ENOMEM, "no memory for a model")
-                           : nn_model_open(&made->model, model->path, &variant->protect);
+    fs_status status = made->trials == NULL ? fs_fail(FS_ENOMEM, "no memory for a model")
+                                            : open_weights(self, variant, &made->model);
     if (status == FS_OK) nn_model_take_protection(made->model, protection);
     for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
         if (self->images[i]->plan_model != variant->model ||
@@ -174,6 +194,42 @@ fs_status wk_executor_golden(wk_executor *self, uint32_t variant, wk_golden_info
     return FS_OK;
 }
 
+/* What a trial runs on. */
+typedef struct bench {
+    wk_trial *trial;
+    wk_tuning *tuning; /* NULL: the cell is of phase inference */
+    const fs_variant *variant;
+    const fs_protection *protection;
+    unsigned thread;
+} bench;
+
+/* Tunes under the trial's faults and evaluates what came out, stored afresh. */
+static fs_status run_tuned(const bench *b, const fs_cell *cell, uint64_t trial, int resume,
+                           fs_trial_record *out)
+{
+    const fs_config *config = &cell->space->geometry->config;
+    const float *const *tensors;
+    nn_model *model = NULL;
+    FS_TRY(wk_tuning_run(b->tuning, b->thread, cell, trial, resume, out, &tensors));
+    if (out->diverged != 0) {
+        wk_trial_nothing(b->trial, out);
+        return FS_OK;
+    }
+    FS_TRY(nn_model_of_values(&model, config, tensors, &b->variant->protect));
+    fs_status status = wk_trial_evaluate(b->trial, model, out);
+    nn_model_close(&model);
+    if (status == FS_OK) status = wk_tuning_keep(b->tuning, b->thread, out);
+    return status;
+}
+
+/* `slow`: a fast way would be to go on from what is known, by golden states or a checkpoint. */
+static fs_status run_one(const bench *b, const fs_cell *cell, uint64_t trial, int slow,
+                         fs_trial_record *out)
+{
+    if (b->tuning != NULL) return run_tuned(b, cell, trial, !slow, out);
+    return wk_trial_run(b->trial, cell, b->protection, trial, slow, out);
+}
+
 static int audited(const wk_executor *self, const fs_cell *cell, uint64_t trial)
 {
     if (self->options.audit <= 0) return 0;
@@ -183,12 +239,12 @@ static int audited(const wk_executor *self, const fs_cell *cell, uint64_t trial)
 }
 
 /* The same trial by brute force must give the same record. */
-static fs_status audit(wk_trial *runner, const fs_cell *cell, const fs_protection *protection,
-                       uint64_t trial, const fs_trial_record *record)
+static fs_status audit(const bench *b, const fs_cell *cell, uint64_t trial,
+                       const fs_trial_record *record)
 {
     fs_trial_record again;
     fs_buf fast = {0}, brute = {0};
-    fs_status status = wk_trial_run(runner, cell, protection, trial, 1, &again);
+    fs_status status = run_one(b, cell, trial, 1, &again);
     if (status == FS_OK) status = fs_trial_encode(record, &fast);
     if (status == FS_OK) status = fs_trial_encode(&again, &brute);
     if (status == FS_OK &&
@@ -208,15 +264,20 @@ fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_inde
     const fs_cell *cell = &self->plan->cells[cell_index];
     image *found;
     FS_TRY(image_of(self, cell->variant, &found));
-    const fs_protection *protection = self->slots[cell->variant].protection;
+    const fs_variant *variant = &self->plan->variants[cell->variant];
     wk_trial **runner = &found->trials[thread];
     if (*runner == NULL) {
         uint64_t share = self->options.private_bytes_max /
                          ((uint64_t)self->options.threads * self->plan->variant_count);
         FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical, share));
     }
-    FS_TRY(wk_trial_run(*runner, cell, protection, trial, self->options.brute_force, out));
-    if (audited(self, cell, trial)) FS_TRY(audit(*runner, cell, protection, trial, out));
+    const bench b = {.trial = *runner,
+                     .tuning = variant->tuned ? self->tunings[variant->model] : NULL,
+                     .variant = variant,
+                     .protection = self->slots[cell->variant].protection,
+                     .thread = thread};
+    FS_TRY(run_one(&b, cell, trial, self->options.brute_force, out));
+    if (audited(self, cell, trial)) FS_TRY(audit(&b, cell, trial, out));
     uint64_t run = ++self->trials_run[thread];
     if (self->options.check_always || run % CHECK_EVERY_TRIALS == 0) {
         return wk_trial_check(*runner);

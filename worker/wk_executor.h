@@ -22,6 +22,8 @@ typedef struct wk_options {
     uint64_t golden_bytes_max;  /* bound on cached golden activations, all variants together */
     uint64_t private_bytes_max; /* bound on threads' own copies of weights between trials, but for
                                    an eighth of the weights each */
+    const char
+        *work; /* folder for what fine-tuning trials leave (wk_tuning.h); NULL: none; borrowed */
 } wk_options;
 
 /** What a fault-free run of a variant gave. Plain data; the same bits on every honest worker. */

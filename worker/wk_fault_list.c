@@ -66,6 +66,40 @@ static fs_status write_activations(FILE *out, const fs_cell *cell, const dataset
     return status;
 }
 
+/* What one step hits in one array. */
+static fs_status write_step(FILE *out, const fs_cell *cell, uint64_t trial, uint64_t step,
+                            fs_tune_array array, fs_fault_list *list)
+{
+    FS_TRY(fs_tune_draw(list, cell->space, cell->amount, &cell->form, cell->draw_key, trial, step,
+                        array));
+    for (size_t i = 0; i < list->count; i++) {
+        const fs_fault *f = &list->items[i];
+        fprintf(out, "%" PRIu64 ",%s,%s,%" PRIu64 ",%u,%s\n", step, fs_tune_array_name(array),
+                cell->space->geometry->tensors[f->tensor].name, f->element, f->bit,
+                fs_fault_kind_name((fs_fault_kind)f->kind));
+    }
+    return FS_OK;
+}
+
+/* Draws all steps; a run that diverges does not come to the last ones. */
+static fs_status write_tuning(FILE *out, const fs_cell *cell, uint64_t trial)
+{
+    const uint64_t only = fs_tune_pick(cell->draw_key, trial, cell->steps);
+    fs_fault_list list = {0};
+    fs_status status = FS_OK;
+    fputs("# for reading only: campaigns take lists of parameters\n"
+          "step,array,tensor,index,bit,kind\n",
+          out);
+    for (uint64_t step = 0; step < cell->steps; step++) {
+        if (cell->transient && step != only) continue;
+        for (fs_tune_array array = 0; array < FS_TUNE_ARRAY_COUNT && status == FS_OK; array++)
+            if (fs_cell_arrays(cell) >> array & 1u)
+                status = write_step(out, cell, trial, step, array, &list);
+    }
+    fs_fault_list_free(&list);
+    return status;
+}
+
 fs_status wk_fault_list_write(const char *path, const fs_plan *plan, const dataset *data,
                               uint32_t cell_index, uint64_t trial)
 {
@@ -73,7 +107,8 @@ fs_status wk_fault_list_write(const char *path, const fs_plan *plan, const datas
     fs_outfile file;
     FS_TRY(fs_outfile_open(&file, path));
     write_comment(file.file, plan, cell, trial);
-    fs_status status = cell->site->when == FS_SITE_COMPUTED
+    fs_status status = cell->steps != 0 ? write_tuning(file.file, cell, trial)
+                       : cell->site->when == FS_SITE_COMPUTED
                            ? write_activations(file.file, cell, data, trial)
                            : write_parameters(file.file, plan, cell, trial);
     if (status == FS_OK) return fs_outfile_commit(&file);

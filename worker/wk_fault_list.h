@@ -1,8 +1,9 @@
 /** Writes down everything that a trial hits.
  *
  * Faults of parameters make a list that a campaign can take (fault_file.h). Faults of activations
- * are rows of input, stage, layer, index in the stage, bit and kind; they are for people, as
- * campaigns take no list of them. Thread rule: reentrant. */
+ * are rows of input, stage, layer, index in the stage, bit and kind; those of fine-tuning
+ * rows of step (from 0), array, tensor, index, bit and kind. Both are for people, as campaigns take
+ * no list of them. Thread rule: reentrant. */
 #ifndef WK_FAULT_LIST_H
 #define WK_FAULT_LIST_H
 

@@ -56,6 +56,7 @@ static void localise_all(fs_campaign *campaign, const char *models)
 {
     localise(campaign->task.model, models, NULL);
     localise(campaign->task.data, models, &campaign->task.kind);
+    localise(campaign->finetune.data, models, &campaign->task.kind);
     for (size_t i = 0; i < campaign->arm_count; i++)
         localise(campaign->arms[i].model, models, NULL);
     for (size_t i = 0; i < campaign->sweep_count; i++) {

@@ -1,5 +1,6 @@
 #include "wk_trial.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -416,6 +417,13 @@ static fs_status run_batches(wk_trial *self, int brute_force)
     return FS_OK;
 }
 
+static void sum_up(wk_trial *self, int due, fs_trial_record *record)
+{
+    int differs = wk_score_sum(self->golden, self->critical, self->results, due, record);
+    if (differs && self->first_difference > self->golden->layers + 1)
+        self->first_difference = self->golden->layers + 1;
+}
+
 fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection *protection,
                        uint64_t trial, int brute_force, fs_trial_record *record)
 {
@@ -432,11 +440,40 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection 
     restore(self);
     if (status == FS_OK) status = check_restored(self, &self->faults);
     if (status != FS_OK) return status;
-    int differs =
-        wk_score_sum(self->golden, self->critical, self->results, self->injection.left > 0, record);
-    if (differs && self->first_difference > self->golden->layers + 1)
-        self->first_difference = self->golden->layers + 1;
+    sum_up(self, self->injection.left > 0, record);
     return FS_OK;
+}
+
+fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model, fs_trial_record *record)
+{
+    nn_view *const own = self->view, *other;
+    self->first_difference = UINT32_MAX;
+    self->faults.count = self->injection.count = 0;
+    self->activations.cell = NULL;
+    FS_TRY(nn_view_new(&other, model));
+    self->view = other;
+    wk_map_set(&self->map, &self->injection);
+    plan_blocks(self, 1);
+    fs_status status = run_batches(self, 1);
+    nn_view_destroy(&other);
+    self->view = own;
+    if (status == FS_OK) sum_up(self, 0, record);
+    return status;
+}
+
+void wk_trial_nothing(wk_trial *self, fs_trial_record *record)
+{
+    const wk_golden *golden = self->golden;
+    for (uint32_t i = 0; i < golden->data->count; i++) {
+        const uint64_t answers = golden->answer_first[i + 1] - golden->answer_first[i];
+        self->results[i] = (wk_result){.outcome = FS_OUTCOME_DUE,
+                                       .changed = (uint32_t)answers,
+                                       .loss = (double)NAN,
+                                       .kl = (double)NAN,
+                                       .deviation = (double)INFINITY};
+    }
+    self->first_difference = UINT32_MAX;
+    sum_up(self, 0, record);
 }
 
 fs_status wk_trial_check(const wk_trial *self)

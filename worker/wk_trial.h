@@ -23,6 +23,12 @@ void wk_trial_destroy(wk_trial **self);
 FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell,
                                      const fs_protection *protection, uint64_t trial,
                                      int brute_force, fs_trial_record *record);
+/** Evaluates another model of the same shape on every input, against this golden: the outcome part
+ * of `record`, whose fault part is the caller's. Errors: FS_ENOMEM. */
+FS_MUST_CHECK fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model,
+                                          fs_trial_record *record);
+/** The same where there is no model to evaluate: every input is DUE. */
+void wk_trial_nothing(wk_trial *self, fs_trial_record *record);
 /** Compares the whole view with the model. Errors: FS_EMISMATCH. */
 FS_MUST_CHECK fs_status wk_trial_check(const wk_trial *self);
 /** @return the first boundary at which the last run's state differed from golden, from 0 (the

@@ -18,10 +18,11 @@ typedef struct fixture {
 
 typedef struct fixture_options {
     tiny_spec spec;
-    uint32_t rows;       /* sentences, or lines of text, of the data */
-    const char *windows; /* of a language model's task, as in "window: 24, stride: 16" */
-    const char *arms;    /* lines of YAML below "arms:" */
-    const char *sweeps;  /* and below "sweep:" */
+    uint32_t rows;        /* sentences, or lines of text, of the data */
+    const char *windows;  /* of a language model's task, as in "window: 24, stride: 16" */
+    const char *arms;     /* lines of YAML below "arms:" */
+    const char *sweeps;   /* and below "sweep:" */
+    const char *finetune; /* keys of the section but for its data, which are the task's; or NULL */
 } fixture_options;
 
 /** @return what reading and planning the campaign says; fixture_close takes what there is. */
@@ -44,6 +45,8 @@ static inline fs_status fixture_try(fixture *f, const fixture_options *options)
                             lm ? "language-model" : "classification", f->folder, data,
                             lm ? ", " : "", lm ? options->windows : "", options->arms,
                             options->sweeps));
+    if (options->finetune != NULL)
+        assert_ok(fs_buf_printf(&text, "finetune: {data: %s, %s}\n", data, options->finetune));
     fs_status status = fs_campaign_parse(&f->campaign, fs_buf_text(&text), text.size, "test.yaml");
     if (status == FS_OK) status = fs_plan_new(&f->plan, f->campaign);
     fs_buf_free(&text);

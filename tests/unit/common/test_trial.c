@@ -5,12 +5,19 @@
 #include "activation.h"
 #include "rng.h"
 #include "trial.h"
+#include "tuning.h"
 
 static fs_trial_record random_record(fs_rng *rng)
 {
     fs_trial_record r = {.outcome = (uint8_t)fs_rng_below(rng, FS_OUTCOME_COUNT),
                          .critical = (uint8_t)fs_rng_below(rng, 2)};
-    r.activations = (uint8_t)fs_rng_below(rng, 2);
+    const uint64_t form = fs_rng_below(rng, 3);
+    r.activations = form == 1;
+    r.tuned = form == 2;
+    if (r.tuned) {
+        r.diverged = fs_rng_u32(rng) & 15;
+        for (int i = 0; i < FS_HASH_BYTES; i++) r.model.bytes[i] = (uint8_t)fs_rng_u32(rng);
+    }
     r.masked = fs_rng_u32(rng) >> 8;
     r.benign = fs_rng_u32(rng) >> 8;
     r.sdc = fs_rng_u32(rng) >> 8;
@@ -37,6 +44,10 @@ static fs_trial_record random_record(fs_rng *rng)
         if (r.activations)
             r.fault[i].place = fs_place_of((fs_stage)fs_rng_below(rng, FS_STAGE_COUNT),
                                            (uint32_t)fs_rng_below(rng, FS_LAYERS_MAX));
+        if (r.tuned) {
+            r.fault[i].place = (uint16_t)fs_rng_below(rng, FS_TUNE_ARRAY_COUNT);
+            r.fault[i].step = fs_rng_u32(rng);
+        }
         r.fault[i].element = fs_rng_u64(rng);
         r.fault[i].before = fs_rng_u32(rng);
         r.fault[i].after = fs_rng_u32(rng);
@@ -60,6 +71,9 @@ static void test_round_trip(void **state)
         assert_ok(fs_trial_decode(&out, first.data, first.size));
         assert_int_equal(out.inputs, in.inputs);
         assert_int_equal(out.activations, in.activations);
+        assert_int_equal(out.tuned, in.tuned);
+        assert_int_equal(out.diverged, in.diverged);
+        assert_true(fs_hash_equal(&out.model, &in.model));
         assert_true(out.answers == in.answers && out.effective == in.effective);
         assert_true(out.metric == in.metric && out.loss == -INFINITY && isnan(out.kl_mean));
         assert_memory_equal(out.fault, in.fault, sizeof in.fault);
