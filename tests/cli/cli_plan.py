@@ -43,9 +43,9 @@ class Plan(harness.Case):
         self.assertRegex(plan["fingerprint"], "^[0-9a-f]{64}$")
         sites = 3 * 8 + 6
         self.assertEqual(plan["arms"], ["unprotected", "ep"])
-        self.assertEqual(plan["sweeps"], [{"name": "zero", "cells": 2, "trials": 10},
+        self.assertEqual(plan["sweeps"], [{"name": "zero", "cells": 2, "trials": 10, "source": None},
                                           {"name": "where", "cells": 2 * sites * 3,
-                                           "trials": 2 * sites * 3 * 150}])
+                                           "trials": 2 * sites * 3 * 150, "source": None}])
         self.assertEqual(plan["cells"], 2 + 2 * sites * 3)
         self.assertEqual(plan["trials"], 10 + 2 * sites * 3 * 150)
         self.assertEqual(len(plan["cell_list"]), plan["cells"])
