@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "assert.h"
+#include "grow.h"
 #include "hash.h"
 #include "limits.h"
 #include "math64.h"
@@ -80,13 +81,9 @@ fs_status fs_fault_list_add(fs_fault_list *self, fs_fault fault)
         return fs_fail(FS_ELIMIT, "a trial has more than %llu faults",
                        (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
     }
-    if (self->count == self->capacity) {
-        size_t capacity = self->capacity == 0 ? 16 : 2 * self->capacity;
-        fs_fault *items = realloc(self->items, capacity * sizeof *items);
-        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
-        self->items = items;
-        self->capacity = capacity;
-    }
+    fs_fault *items = fs_grow(self->items, self->count, &self->capacity, sizeof *items);
+    if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for more faults");
+    self->items = items;
     self->items[self->count++] = fault;
     return FS_OK;
 }

@@ -9,6 +9,7 @@
 #include "campaign.h"
 #include "csv.h"
 #include "file.h"
+#include "grow.h"
 #include "options.h"
 #include "quantise.h"
 
@@ -237,13 +238,9 @@ static fs_status keep(reading *self, row *r)
         col >= (uint64_t)slice->col_first + slice->cols)
         self->slice_hint = fs_geometry_slice(self->geometry, r->tensor, r->element);
     r->slice = (uint16_t)self->slice_hint;
-    if (self->count == self->capacity) {
-        const size_t capacity = self->capacity == 0 ? 64 : 2 * self->capacity;
-        row *rows = realloc(self->rows, capacity * sizeof *rows);
-        if (rows == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
-        self->rows = rows;
-        self->capacity = capacity;
-    }
+    row *rows = fs_grow(self->rows, self->count, &self->capacity, sizeof *rows);
+    if (rows == NULL) return fs_fail(FS_ENOMEM, "no memory for more faults");
+    self->rows = rows;
     self->rows[self->count++] = *r;
     return FS_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "assert.h"
+#include "grow.h"
 #include "math64.h"
 #include "quantise.h"
 #include "rng.h"
@@ -76,17 +77,12 @@ uint64_t fs_check_sites(const fs_fault_space *space, const fs_protect *protect)
 
 static fs_status push(fs_check_list *list, fs_check_fault fault)
 {
-    if (list->count == list->capacity) {
-        if (list->count >= FS_FAULTS_PER_TRIAL_MAX) {
-            return fs_fail(FS_ELIMIT, "a trial has more than %llu faults in redundant bits",
-                           (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
-        }
-        const size_t capacity = list->capacity == 0 ? 16 : 2 * list->capacity;
-        fs_check_fault *items = realloc(list->items, capacity * sizeof *items);
-        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu faults", capacity);
-        list->items = items;
-        list->capacity = capacity;
-    }
+    if (list->count >= FS_FAULTS_PER_TRIAL_MAX)
+        return fs_fail(FS_ELIMIT, "a trial has more than %llu faults in redundant bits",
+                       (unsigned long long)FS_FAULTS_PER_TRIAL_MAX);
+    fs_check_fault *items = fs_grow(list->items, list->count, &list->capacity, sizeof *items);
+    if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for more faults");
+    list->items = items;
     list->items[list->count++] = fault;
     return FS_OK;
 }

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "grow.h"
+
 enum { RANGE_KEY_BYTES = 12 };
 
 /* Reads the entry at a cursor. */
@@ -93,13 +95,9 @@ fs_status fs_store__range_add(fs_store *self, MDB_txn *txn, uint32_t cell, uint6
 
 static fs_status range_push(fs_range **ranges, size_t *count, size_t *capacity, fs_range range)
 {
-    if (*count == *capacity) {
-        size_t grown = *capacity == 0 ? 16 : *capacity * 2;
-        fs_range *data = realloc(*ranges, grown * sizeof *data);
-        if (data == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu ranges", grown);
-        *ranges = data;
-        *capacity = grown;
-    }
+    fs_range *data = fs_grow(*ranges, *count, capacity, sizeof *data);
+    if (data == NULL) return fs_fail(FS_ENOMEM, "no memory for more ranges");
+    *ranges = data;
     (*ranges)[(*count)++] = range;
     return FS_OK;
 }

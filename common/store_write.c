@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "assert.h"
+#include "grow.h"
 #include "hash.h"
 
 static fs_status begin_in(fs_store *self)
@@ -54,15 +55,12 @@ static fs_status touch(fs_store *self, uint32_t cell, fs_store_touched **out)
         *out = &self->touched[self->slot[cell] - 1];
         return FS_OK;
     }
-    if (self->touched_count == self->touched_capacity) {
-        size_t capacity = self->touched_capacity == 0 ? 16 : self->touched_capacity * 2;
-        fs_store_touched *grown = realloc(self->touched, capacity * sizeof *grown);
-        if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu cells", capacity);
-        memset(grown + self->touched_capacity, 0,
-               (capacity - self->touched_capacity) * sizeof *grown);
-        self->touched = grown;
-        self->touched_capacity = capacity;
-    }
+    const size_t before = self->touched_capacity;
+    fs_store_touched *grown =
+        fs_grow(self->touched, self->touched_count, &self->touched_capacity, sizeof *grown);
+    if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for more cells");
+    memset(grown + before, 0, (self->touched_capacity - before) * sizeof *grown);
+    self->touched = grown;
     fs_store_touched *touched = &self->touched[self->touched_count];
     FS_TRY(fs_store__totals(self, self->txn, cell, &touched->totals));
     touched->cell = cell;
@@ -79,13 +77,10 @@ static fs_status mark_done(fs_store_touched *touched, uint64_t trial)
         last->count++;
         return FS_OK;
     }
-    if (touched->ranges == NULL || touched->range_count == touched->range_capacity) {
-        size_t capacity = touched->range_capacity == 0 ? 16 : touched->range_capacity * 2;
-        fs_range *grown = realloc(touched->ranges, capacity * sizeof *grown);
-        if (grown == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu ranges", capacity);
-        touched->ranges = grown;
-        touched->range_capacity = capacity;
-    }
+    fs_range *ranges =
+        fs_grow(touched->ranges, touched->range_count, &touched->range_capacity, sizeof *ranges);
+    if (ranges == NULL) return fs_fail(FS_ENOMEM, "no memory for more ranges");
+    touched->ranges = ranges;
     touched->ranges[touched->range_count++] = (fs_range){trial, 1};
     return FS_OK;
 }

@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "cli_print.h"
 #include "coord_campaign.h"
+#include "grow.h"
 #include "replay.h"
 #include "rng.h"
 #include "store.h"
@@ -55,16 +56,12 @@ static int consider(void *data, uint32_t cell, uint64_t trial, const fs_trial_re
     fs_rng rng;
     fs_rng_init(&rng, s->key + cell, trial);
     if (fs_rng_unit(&rng) > s->share || s->count == RERUN_MAX) return 0;
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity == 0 ? 256 : s->capacity * 2;
-        replay_id *grown = realloc(s->ids, capacity * sizeof *grown);
-        if (grown == NULL) {
-            s->status = fs_fail(FS_ENOMEM, "no memory for %zu trials", capacity);
-            return 1;
-        }
-        s->ids = grown;
-        s->capacity = capacity;
+    replay_id *ids = fs_grow(s->ids, s->count, &s->capacity, sizeof *ids);
+    if (ids == NULL) {
+        s->status = fs_fail(FS_ENOMEM, "no memory for more trials");
+        return 1;
     }
+    s->ids = ids;
     s->ids[s->count++] = (replay_id){cell, trial};
     return 0;
 }

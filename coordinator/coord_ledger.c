@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "assert.h"
+#include "grow.h"
 
 fs_status coord_ledger_init(coord_ledger *self, const coord_cells *cells, uint64_t first_lease)
 {
@@ -133,13 +134,10 @@ fs_status coord_ledger_finish(coord_ledger *self, coord_lease *lease)
 
 static fs_status put_quarantine(coord_ledger *self, uint32_t cell, uint64_t trial, unsigned deaths)
 {
-    if (self->quarantine_count == self->quarantine_capacity) {
-        size_t capacity = self->quarantine_capacity > 0 ? self->quarantine_capacity * 2 : 8;
-        coord_quarantine *q = realloc(self->quarantine, capacity * sizeof *q);
-        if (q == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu quarantines", capacity);
-        self->quarantine = q;
-        self->quarantine_capacity = capacity;
-    }
+    coord_quarantine *q =
+        fs_grow(self->quarantine, self->quarantine_count, &self->quarantine_capacity, sizeof *q);
+    if (q == NULL) return fs_fail(FS_ENOMEM, "no memory for more quarantines");
+    self->quarantine = q;
     self->quarantine[self->quarantine_count++] = (coord_quarantine){cell, trial, deaths};
     return coord_queue_quarantine(&self->queue, cell, trial, 0);
 }

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+
 void coord_suspects_free(coord_suspects *self)
 {
     free(self->at);
@@ -11,13 +13,9 @@ void coord_suspects_free(coord_suspects *self)
 
 static fs_status append(coord_suspects *self, coord_suspect suspect)
 {
-    if (self->count == self->capacity) {
-        size_t capacity = self->capacity > 0 ? self->capacity * 2 : 16;
-        coord_suspect *at = realloc(self->at, capacity * sizeof *at);
-        if (at == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu suspect ranges", capacity);
-        self->at = at;
-        self->capacity = capacity;
-    }
+    coord_suspect *at = fs_grow(self->at, self->count, &self->capacity, sizeof *at);
+    if (at == NULL) return fs_fail(FS_ENOMEM, "no memory for more suspect ranges");
+    self->at = at;
     self->at[self->count++] = suspect;
     return FS_OK;
 }

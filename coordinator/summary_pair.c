@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "grow.h"
+
 #define CONFIDENCE (SUMMARY_CONFIDENCE_PERCENT / 100.0)
 
 /* What of a trial is compared. */
@@ -24,16 +26,12 @@ static int take_row(void *data, uint32_t cell, uint64_t trial, const fs_trial_re
                     const void *bytes, size_t size)
 {
     rows *r = data;
-    if (r->count == r->capacity) {
-        size_t capacity = r->capacity == 0 ? 256 : r->capacity * 2;
-        row *grown = realloc(r->at, capacity * sizeof *grown);
-        if (grown == NULL) {
-            r->status = fs_fail(FS_ENOMEM, "no memory for %zu trials", capacity);
-            return 1;
-        }
-        r->at = grown;
-        r->capacity = capacity;
+    row *at = fs_grow(r->at, r->count, &r->capacity, sizeof *at);
+    if (at == NULL) {
+        r->status = fs_fail(FS_ENOMEM, "no memory for more trials");
+        return 1;
     }
+    r->at = at;
     r->at[r->count++] = (row){trial, record->metric, record->outcome, record->critical};
     return 0;
 }

@@ -1,8 +1,9 @@
 #include "wk_inject.h"
 
 #include <stdlib.h>
-
 #include <string.h>
+
+#include "grow.h"
 
 /* A unit of codewords of one row, and the hits that are not yet applied. */
 typedef struct unit {
@@ -20,13 +21,9 @@ typedef struct unit {
 
 static fs_status remember(wk_injection *self, const unit *u, size_t i)
 {
-    if (self->count == self->capacity) {
-        size_t capacity = self->capacity == 0 ? 64 : 2 * self->capacity;
-        wk_change *changes = realloc(self->changes, capacity * sizeof *changes);
-        if (changes == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu changes", capacity);
-        self->changes = changes;
-        self->capacity = capacity;
-    }
+    wk_change *changes = fs_grow(self->changes, self->count, &self->capacity, sizeof *changes);
+    if (changes == NULL) return fs_fail(FS_ENOMEM, "no memory for more changes");
+    self->changes = changes;
     /* A unit may reach into a neighbouring slice; its hits' own slice is close enough for what a
      * slice decides, the layer. */
     self->changes[self->count++] = (wk_change){u->tensor, u->slice, u->first + i};

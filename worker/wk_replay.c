@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "grow.h"
 #include "wk_fault_list.h"
 
 typedef struct replayed {
@@ -20,7 +21,7 @@ typedef struct replay {
     const fs_plan *plan;
     wk_executor *executor;
     replayed *trials;
-    size_t count;
+    size_t count, capacity;
     atomic_size_t next;
     pthread_mutex_t lock; /* over status and why */
     fs_status status;
@@ -40,15 +41,12 @@ static fs_status read_ids(replay *self, const char *path)
     for (size_t number = 1; status == FS_OK && line != NULL && *line != '\0'; number++) {
         end = strchr(line, '\n');
         if (end != NULL) *end = '\0';
-        if ((self->count & (self->count - 1)) == 0) {
-            size_t capacity = self->count == 0 ? 1 : 2 * self->count;
-            replayed *trials = realloc(self->trials, capacity * sizeof *trials);
-            if (trials == NULL) {
-                status = fs_fail(FS_ENOMEM, "no memory for %zu trials", capacity);
-                break;
-            }
-            self->trials = trials;
+        replayed *trials = fs_grow(self->trials, self->count, &self->capacity, sizeof *trials);
+        if (trials == NULL) {
+            status = fs_fail(FS_ENOMEM, "no memory for more trials");
+            break;
         }
+        self->trials = trials;
         replayed *r = &self->trials[self->count++];
         status = fs_trial_id_parse(self->plan, line, &r->cell, &r->trial);
         if (status != FS_OK) status = fs_wrap(FS_EFORMAT, "%s:%zu", path, number);

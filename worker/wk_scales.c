@@ -3,15 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+
 static fs_status add(wk_scales *self, wk_scale scale)
 {
-    if (self->count == self->capacity) {
-        const size_t capacity = self->capacity == 0 ? 16 : 2 * self->capacity;
-        wk_scale *items = realloc(self->items, capacity * sizeof *items);
-        if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu scales", capacity);
-        self->items = items;
-        self->capacity = capacity;
-    }
+    wk_scale *items = fs_grow(self->items, self->count, &self->capacity, sizeof *items);
+    if (items == NULL) return fs_fail(FS_ENOMEM, "no memory for more scales");
+    self->items = items;
     self->items[self->count++] = scale;
     return FS_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "buf.h"
 #include "file.h"
+#include "grow.h"
 #include "hash.h"
 
 static void test_status_details(void **state)
@@ -107,12 +108,31 @@ static void test_files(void **state)
     testing_remove(folder);
 }
 
+static void test_grow(void **state)
+{
+    uint32_t *items = NULL;
+    size_t capacity = 0, moves = 0;
+    for (uint32_t n = 0; n < 1000; n++) {
+        const size_t before = capacity;
+        items = fs_grow(items, n, &capacity, sizeof *items);
+        assert_non_null(items);
+        assert_true(capacity > n);
+        moves += capacity != before;
+        items[n] = n;
+    }
+    for (uint32_t n = 0; n < 1000; n++) assert_int_equal(items[n], n);
+    assert_true(moves < 12);
+    free(items);
+    capacity = SIZE_MAX / 8;
+    assert_null(fs_grow(NULL, capacity, &capacity, 5));
+    assert_true(capacity == SIZE_MAX / 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status_details),
-        cmocka_unit_test(test_buffer),
-        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_status_details), cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_hash),           cmocka_unit_test(test_grow),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
