@@ -172,7 +172,7 @@ const char *fs_store_dir(const fs_store *self)
     return self->dir;
 }
 
-static fs_status meta_append(fs_store *self, const char *name, fs_buf *out)
+fs_status fs_store__meta(fs_store *self, const char *name, fs_buf *out)
 {
     MDB_txn *txn;
     const uint8_t *data;
@@ -189,18 +189,18 @@ static fs_status meta_append(fs_store *self, const char *name, fs_buf *out)
 
 fs_status fs_store_campaign(fs_store *self, fs_buf *out)
 {
-    return meta_append(self, FS_STORE_KEY_CAMPAIGN, out);
+    return fs_store__meta(self, FS_STORE_KEY_CAMPAIGN, out);
 }
 
 fs_status fs_store_identity(fs_store *self, fs_buf *out)
 {
-    return meta_append(self, FS_STORE_KEY_IDENTITY, out);
+    return fs_store__meta(self, FS_STORE_KEY_IDENTITY, out);
 }
 
 fs_status fs_store_fingerprint(fs_store *self, fs_hash *out)
 {
     fs_buf text = {0};
-    fs_status status = meta_append(self, FS_STORE_KEY_FINGERPRINT, &text);
+    fs_status status = fs_store__meta(self, FS_STORE_KEY_FINGERPRINT, &text);
     if (status == FS_OK && text.size != sizeof out->bytes)
         status = fs_fail(FS_ECORRUPT, "%s: the fingerprint has %zu bytes", self->dir, text.size);
     if (status == FS_OK) memcpy(out->bytes, text.data, sizeof out->bytes);

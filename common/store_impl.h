@@ -137,6 +137,9 @@ FS_MUST_CHECK fs_status fs_store__get(fs_store *self, MDB_txn *txn, fs_store_db 
                                       const fs_store_key *key, const uint8_t **payload,
                                       size_t *size);
 
+/** Appends what the store says of its campaign under a name. Errors: FS_ECORRUPT if it lacks. */
+FS_MUST_CHECK fs_status fs_store__meta(fs_store *self, const char *name, fs_buf *out);
+
 /** Turns an LMDB or errno code into a status, and remembers what abort has to mend. */
 fs_status fs_store__error(fs_store *self, int rc, const char *what);
 /** @return "NFS", "Lustre", ... for the f_type of a network file system, NULL for others. */

@@ -177,16 +177,10 @@ static fs_status models_decode(fs_store *self, const uint8_t *data, size_t size,
 
 static fs_status models_read(fs_store *self, known_models *out)
 {
-    MDB_txn *txn;
-    const uint8_t *data;
-    size_t size;
-    fs_store_key key = fs_store__key_text(FS_STORE_KEY_MODELS);
-    FS_TRY(fs_store__read_begin(self, &txn));
-    fs_status status = fs_store__get(self, txn, FS_DB_META, &key, &data, &size);
-    if (status == FS_ENOENT)
-        status = fs_fail(FS_ECORRUPT, "%s: the store has no \"models\"", self->dir);
-    if (status == FS_OK) status = models_decode(self, data, size, out);
-    mdb_txn_abort(txn);
+    fs_buf text = {0};
+    fs_status status = fs_store__meta(self, FS_STORE_KEY_MODELS, &text);
+    if (status == FS_OK) status = models_decode(self, text.data, text.size, out);
+    fs_buf_free(&text);
     return status;
 }
 

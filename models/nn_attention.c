@@ -55,19 +55,26 @@ static void softmax_in_steps(const nn_head *h, size_t row, size_t rows, float sc
     store(h, FS_STAGE_ATTENTION_PROBS, row, rows);
 }
 
+nn_product nn__head_scores(const nn_head *h, float *out, const float *a, size_t lda,
+                           const float *packed, size_t row, size_t rows)
+{
+    return (nn_product){.c = out,
+                        .ldc = h->scores_stride,
+                        .a = a,
+                        .lda = lda,
+                        .a_step = 1,
+                        .b = packed,
+                        .panel_stride = h->d_head * NN_PANEL,
+                        .m = rows,
+                        .n = nn__seen(h, row + rows - 1),
+                        .k = h->d_head};
+}
+
 void nn__head_probabilities(const nn_head *h, size_t row, size_t rows)
 {
     const float scale = nn__head_scale(h);
-    const nn_product block = {.c = h->scores,
-                              .ldc = h->scores_stride,
-                              .a = h->q + row * h->stride,
-                              .lda = h->stride,
-                              .a_step = 1,
-                              .b = h->keys,
-                              .panel_stride = h->d_head * NN_PANEL,
-                              .m = rows,
-                              .n = nn__seen(h, row + rows - 1),
-                              .k = h->d_head};
+    const nn_product block =
+        nn__head_scores(h, h->scores, h->q + row * h->stride, h->stride, h->keys, row, rows);
     nn__gemm(&block);
     if (h->probe != NULL || h->format != FS_FORMAT_FP32) {
         softmax_in_steps(h, row, rows, scale);

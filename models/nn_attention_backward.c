@@ -76,16 +76,8 @@ static void block_backward(const head_back *b, size_t row, size_t rows)
 {
     const nn_head *h = &b->h;
     const float *kept = h->scores, *dout = b->dout + row * b->dout_stride;
-    const nn_product block = {.c = b->dscores,
-                              .ldc = h->scores_stride,
-                              .a = dout,
-                              .lda = b->dout_stride,
-                              .a_step = 1,
-                              .b = h->values,
-                              .panel_stride = h->d_head * NN_PANEL,
-                              .m = rows,
-                              .n = nn__seen(h, row + rows - 1),
-                              .k = h->d_head};
+    const nn_product block =
+        nn__head_scores(h, b->dscores, dout, b->dout_stride, h->values, row, rows);
     nn__head_probabilities(h, row, rows);
     if (h->mask != NULL) {
         memcpy(b->kept, h->scores, rows * h->scores_stride * sizeof *b->kept);

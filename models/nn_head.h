@@ -9,6 +9,7 @@
 #include "nn_attention.h"
 #include "nn_dropout.h"
 #include "nn_gemm.h"
+#include "nn_isa.h"
 #include "nn_probe.h"
 
 enum {
@@ -62,6 +63,10 @@ float nn__head_scale(const nn_head *h);
 void nn__head_probabilities(const nn_head *h, size_t row, size_t rows);
 /** Drops elements of the rows [row, row + rows) of `scores`, if there is a mask. */
 void nn__head_drop(const nn_head *h, float *scores, size_t row, size_t rows);
+/** @return the product of rows [row, row + rows) of `a`, [rows, d_head] with row stride lda, and
+ * packed transposed rows, [d_head, len]: what each row sees, into rows of a block of scores. */
+nn_product nn__head_scores(const nn_head *h, float *out, const float *a, size_t lda,
+                           const float *packed, size_t row, size_t rows);
 /** out := weights times packed rows [len, d_head], each row over what it attends to.
  *  @param out [rows, d_head], row stride `out_stride`  @param weights [rows, scores_stride] */
 void nn__head_weigh(const nn_head *h, const float *weights, const float *packed, float *out,
