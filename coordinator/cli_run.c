@@ -5,51 +5,35 @@
 #include <uv.h>
 
 #include "cli.h"
-#include "cli_conclude.h"
-#include "clock.h"
-#include "coord_campaign.h"
+#include "cli_campaign.h"
 #include "coord_local.h"
 #include "coord_loop.h"
-#include "coord_until.h"
 #include "cores.h"
 #include "file.h"
 #include "limits.h"
 #include "log.h"
 
 typedef struct run_values {
-    const char *out;
-    const char *state_dir;
-    const char *until;
+    cli_campaign campaign;
     uint32_t workers;
     uint32_t threads;
-    int json;
-    int no_report;
     int brute_force;
-    int simulate;
     uint64_t simulate_us;
     double audit;
 } run_values;
 
 static const fs_option run_options[] = {
-    {"out", 'o', "DIR", FS_OPTION_TEXT, offsetof(run_values, out),
-     "folder of the results (default: flipsweep-NAME)", 0, 0},
     {"workers", 'w', "N", FS_OPTION_U32, offsetof(run_values, workers),
      "local worker processes (default: 1)", 1, COORD_LOCAL_MAX},
     {"threads", 't', "T", FS_OPTION_U32, offsetof(run_values, threads),
      "compute threads of each worker (default: the cores, shared out)", 1, FS_THREADS_MAX},
-    {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(run_values, until),
-     "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
-    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, json),
+    CLI_CAMPAIGN_OPTIONS,
+    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, campaign.json),
      "print one JSON document at the end, as status --json", 0, 0},
-    {"no-report", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, no_report),
-     "write no report.html when the campaign is complete", 0, 0},
-    {"state-dir", 0, "DIR", FS_OPTION_TEXT, offsetof(run_values, state_dir),
-     "folder of the live store, on a local disk (default: the results')", 0, 0},
     /* Without help they are not listed: switches for checks. Brute force runs every trial's whole
      * forward pass, audit a share of them both ways; simulated workers invent results. */
     {"brute-force", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, brute_force), NULL, 0, 0},
     {"audit", 0, "SHARE", FS_OPTION_REAL, offsetof(run_values, audit), NULL, 0, 1},
-    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(run_values, simulate), NULL, 0, 0},
     {"simulate-us", 0, "MICROSECONDS", FS_OPTION_U64, offsetof(run_values, simulate_us), NULL, 0,
      3600e6},
     {0},
@@ -63,8 +47,11 @@ static uint32_t threads_each(const run_values *values, uint32_t workers)
     return cores / workers > 0 ? cores / workers : 1;
 }
 
-static fs_status run_loop(const run_values *values, coord_campaign *campaign, uint64_t until_ms)
+static fs_status run_loop(const void *data, coord_campaign *campaign, uint64_t until_ms)
 {
+    const run_values *values = data;
+    fs_info("%s: %zu cells, at most %" PRIu64 " trials; results in %s", campaign->campaign->name,
+            campaign->plan->cell_count, campaign->plan->trials, campaign->dir);
     char endpoint[FS_PATH_BYTES_MAX], temporary[FS_PATH_BYTES_MAX], work[FS_PATH_BYTES_MAX];
     FS_TRY(fs_path_join(work, campaign->dir, "work"));
     FS_TRY(coord_private_endpoint(campaign->state_dir, endpoint, temporary));
@@ -77,7 +64,7 @@ static fs_status run_loop(const run_values *values, coord_campaign *campaign, ui
         .workers = workers,
         .threads = threads_each(values, workers),
         .brute_force = values->brute_force,
-        .simulate = values->simulate,
+        .simulate = values->campaign.simulate,
         .simulate_us = values->simulate_us,
         .audit = values->audit,
         .work = work,
@@ -90,19 +77,7 @@ static fs_status run_loop(const run_values *values, coord_campaign *campaign, ui
 
 static fs_status run_run(const void *data, const fs_arguments *arguments)
 {
-    const run_values *values = data;
-    coord_campaign campaign;
-    uint64_t until_ms = 0;
-    if (values->until != NULL)
-        FS_TRY(coord_until_parse(values->until, fs_clock_wall_ms(), &until_ms));
-    FS_TRY(coord_campaign_open(&campaign, arguments->items[0], values->out, values->state_dir,
-                               values->simulate));
-    fs_info("%s: %zu cells, at most %" PRIu64 " trials; results in %s", campaign.campaign->name,
-            campaign.plan->cell_count, campaign.plan->trials, campaign.dir);
-    fs_status status = run_loop(values, &campaign, until_ms);
-    status = cli_conclude(&campaign, !values->no_report, values->json, status);
-    coord_campaign_close(&campaign);
-    return status;
+    return cli_campaign_run(data, arguments->items[0], run_loop);
 }
 
 const fs_command cli_run = {

@@ -2,23 +2,15 @@
 #include <sys/stat.h>
 
 #include "cli.h"
-#include "cli_conclude.h"
-#include "clock.h"
-#include "coord_campaign.h"
+#include "cli_campaign.h"
 #include "coord_loop.h"
-#include "coord_until.h"
 #include "file.h"
 #include "json_file.h"
 #include "log.h"
 
 typedef struct serve_values {
+    cli_campaign campaign;
     const char *bind;
-    const char *out;
-    const char *state_dir;
-    const char *until;
-    int json;
-    int no_report;
-    int simulate;
 } serve_values;
 
 /* What the loop hands back once it listens. */
@@ -30,17 +22,9 @@ typedef struct listener {
 static const fs_option serve_options[] = {
     {"bind", 'b', "tcp://HOST:PORT", FS_OPTION_TEXT, offsetof(serve_values, bind),
      "where workers connect; port * takes a free one (default: tcp://127.0.0.1:*)", 0, 0},
-    {"out", 'o', "DIR", FS_OPTION_TEXT, offsetof(serve_values, out),
-     "folder of the results (default: flipsweep-NAME)", 0, 0},
-    {"state-dir", 0, "DIR", FS_OPTION_TEXT, offsetof(serve_values, state_dir),
-     "folder of the live store, on a local disk (default: the results')", 0, 0},
-    {"until", 0, "TIME", FS_OPTION_TEXT, offsetof(serve_values, until),
-     "finish what is leased and leave at HH:MM, YYYY-MM-DDTHH:MM, or after +N s, m or h", 0, 0},
-    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, json),
+    CLI_CAMPAIGN_OPTIONS,
+    {"json", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, campaign.json),
      "print one JSON document at the end, as status --json, and not the endpoint", 0, 0},
-    {"no-report", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, no_report),
-     "write no report.html when the campaign is complete", 0, 0},
-    {"simulate", 0, NULL, FS_OPTION_FLAG, offsetof(serve_values, simulate), NULL, 0, 0},
     {0},
 };
 
@@ -69,32 +53,29 @@ static fs_status on_bound(void *data, const char *endpoint)
     return FS_OK;
 }
 
-static fs_status run_serve(const void *data, const fs_arguments *arguments)
+static fs_status serve_loop(const void *data, coord_campaign *campaign, uint64_t until_ms)
 {
     const serve_values *values = data;
-    coord_campaign campaign;
-    uint64_t until_ms = 0;
-    if (values->until != NULL)
-        FS_TRY(coord_until_parse(values->until, fs_clock_wall_ms(), &until_ms));
-    FS_TRY(coord_campaign_open(&campaign, arguments->items[0], values->out, values->state_dir,
-                               values->simulate));
-    listener listening = {&campaign, values->json};
+    listener listening = {campaign, values->campaign.json};
     coord_loop_options options = {
-        .plan = campaign.plan,
-        .campaign_text = fs_buf_text(&campaign.text),
-        .state_dir = campaign.state_dir,
+        .plan = campaign->plan,
+        .campaign_text = fs_buf_text(&campaign->text),
+        .state_dir = campaign->state_dir,
         .endpoint = values->bind != NULL ? values->bind : "tcp://127.0.0.1:*",
-        .simulate = values->simulate,
+        .simulate = values->campaign.simulate,
         .grace = 1,
         .until_ms = until_ms,
         .bound = on_bound,
         .data = &listening,
     };
-    fs_status status = coord_loop_run(&options, &campaign.store);
-    if (status == FS_OK) fs_info("%s: the campaign is complete", campaign.dir);
-    status = cli_conclude(&campaign, !values->no_report, values->json, status);
-    coord_campaign_close(&campaign);
+    fs_status status = coord_loop_run(&options, &campaign->store);
+    if (status == FS_OK) fs_info("%s: the campaign is complete", campaign->dir);
     return status;
+}
+
+static fs_status run_serve(const void *data, const fs_arguments *arguments)
+{
+    return cli_campaign_run(data, arguments->items[0], serve_loop);
 }
 
 const fs_command cli_serve = {
