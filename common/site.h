@@ -118,5 +118,9 @@ fs_site_set fs__site_component_part(unsigned by, unsigned i, const char **name);
 fs_site_set fs__site_component_held(const fs_geometry *geometry, fs_site_set set, int layer);
 fs_status fs__site_component_space(fs_fault_space **out, const fs_site_choice *choice);
 extern const char *const fs__site_component_words[];
+#define FS__SITE_COMPONENTS                                                                        \
+    .words = fs__site_component_words, .parse = fs_component_parse,                                \
+    .word = fs__site_component_word, .part = fs__site_component_part,                              \
+    .held = fs__site_component_held, .space = fs__site_component_space
 
 #endif

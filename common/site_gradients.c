@@ -15,11 +15,6 @@ const fs_site_class fs__site_gradients = {
     .by = FS_BY_LAYER | FS_BY_COMPONENT | FS_BY_GROUP,
     .division = "'layer', 'component' and 'group'",
     .absent = "none of the components lies in the selected layers",
-    .words = fs__site_component_words,
-    .parse = fs_component_parse,
-    .word = fs__site_component_word,
-    .part = fs__site_component_part,
-    .held = fs__site_component_held,
-    .space = fs__site_component_space,
+    FS__SITE_COMPONENTS,
     .arrays = arrays,
 };

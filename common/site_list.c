@@ -8,10 +8,5 @@ const fs_site_class fs__site_list = {
     .from = FS_SITE_LIST,
     .lasts = FS_LASTS_EVALUATION,
     .lasts_plain = FS_LASTS_EVALUATION,
-    .words = fs__site_component_words,
-    .parse = fs_component_parse,
-    .word = fs__site_component_word,
-    .part = fs__site_component_part,
-    .held = fs__site_component_held,
-    .space = fs__site_component_space,
+    FS__SITE_COMPONENTS,
 };

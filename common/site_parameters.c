@@ -56,12 +56,7 @@ const fs_site_class fs__site_parameters = {
     .lasts = FS_LASTS_EVALUATION,
     .lasts_plain = FS_LASTS_EVALUATION,
     .absent = "none of the components lies in the selected layers",
-    .words = fs__site_component_words,
-    .parse = fs_component_parse,
-    .word = fs__site_component_word,
-    .part = fs__site_component_part,
-    .held = fs__site_component_held,
-    .space = fs__site_component_space,
+    FS__SITE_COMPONENTS,
     .arrays = arrays,
     .masked = fs__plan_masked_sites,
 };
