@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "assert.h"
 #include "log.h"
-#include "wk_held.h"
+#include "wk_holdings.h"
 #include "wk_outbox.h"
 
 struct wk_session {
@@ -18,10 +17,7 @@ struct wk_session {
     int prepared;
     int known;     /* to the coordinator, by HELLO and READY: before that it is told nothing else */
     int overtaken; /* a WELCOME to another campaign came while preparing */
-    wk_held held[FS_LEASES_PER_WORKER_MAX];
-    uint32_t held_count;
-    fs_lease recent[WK_RECENT_LEASES]; /* ring of leases that are over */
-    unsigned recent_next;
+    wk_holdings holds;
     wk_outbox outbox;
     fs_msg_golden *golden; /* those known, in order of arrival */
     size_t golden_count;
@@ -74,8 +70,8 @@ static void say_hello(wk_session *self)
     hello->kernel = fs_text_of(me->kernel);
     hello->version = fs_text_of(FS_VERSION);
     if (self->prepared) hello->fingerprint = self->fingerprint;
-    for (uint32_t i = 0; i < self->held_count; i++) hello->leases[i] = self->held[i].lease;
-    hello->lease_count = self->held_count;
+    for (uint32_t i = 0; i < self->holds.count; i++) hello->leases[i] = self->holds.at[i].lease;
+    hello->lease_count = self->holds.count;
     hello->draining = self->state == WK_STATE_DRAINING;
     self->hello_ms = self->now_ms;
     say(self, &message);
@@ -85,8 +81,9 @@ static void say_heartbeat(wk_session *self)
 {
     fs_message message = {.type = FS_MSG_HEARTBEAT};
     fs_msg_heartbeat *heartbeat = &message.u.heartbeat;
-    for (uint32_t i = 0; i < self->held_count; i++) heartbeat->leases[i] = self->held[i].lease.id;
-    heartbeat->lease_count = self->held_count;
+    for (uint32_t i = 0; i < self->holds.count; i++)
+        heartbeat->leases[i] = self->holds.at[i].lease.id;
+    heartbeat->lease_count = self->holds.count;
     heartbeat->trials_done = self->trials_done;
     heartbeat->busy = self->ports.busy(self->ports.data);
     say(self, &message);
@@ -148,8 +145,8 @@ static void fail(wk_session *self, fs_status status, const char *why)
 static void leave_if_drained(wk_session *self)
 {
     if (self->state != WK_STATE_DRAINING) return;
-    int empty = self->held_count == 0 && self->outbox.count == 0;
-    if (self->held_count == 0 && self->leave_by_ms == UINT64_MAX) {
+    int empty = self->holds.count == 0 && self->outbox.count == 0;
+    if (self->holds.count == 0 && self->leave_by_ms == UINT64_MAX) {
         self->leave_by_ms = self->now_ms + WK_GRACE_MS;
     }
     if (empty || self->now_ms >= self->leave_by_ms) leave(self, FS_OK, "drained", 1);
@@ -157,29 +154,12 @@ static void leave_if_drained(wk_session *self)
 
 /* ---- leases ---- */
 
-static wk_held *find_held(wk_session *self, uint64_t lease)
-{
-    for (uint32_t i = 0; i < self->held_count; i++) {
-        if (self->held[i].lease.id == lease) return &self->held[i];
-    }
-    return NULL;
-}
-
-static void forget_held(wk_session *self, wk_held *held)
-{
-    self->recent[self->recent_next++ % WK_RECENT_LEASES] = held->granted;
-    wk_held_free(held);
-    self->held_count--;
-    memmove(held, held + 1, (size_t)(&self->held[self->held_count] - held) * sizeof *held);
-    memset(&self->held[self->held_count], 0, sizeof *held);
-}
-
 static void forget_all(wk_session *self)
 {
     self->ports.drop(self->ports.data);
-    while (self->held_count > 0) forget_held(self, &self->held[0]);
+    while (self->holds.count > 0) wk_holdings_end(&self->holds, &self->holds.at[0]);
     wk_outbox_clear(&self->outbox);
-    memset(self->recent, 0, sizeof self->recent);
+    wk_holdings_forget(&self->holds);
     self->golden_count = 0;
 }
 
@@ -197,46 +177,31 @@ static void flush_held(wk_session *self, wk_held *held)
         return;
     }
     wk_held_sent(held);
-    if (last) forget_held(self, held);
+    if (last) wk_holdings_end(&self->holds, held);
     if (self->known) send_item(self, item);
 }
 
 static void flush_due(wk_session *self, int all)
 {
-    for (uint32_t i = self->held_count; i-- > 0 && self->state != WK_STATE_GONE;) {
-        wk_held *held = &self->held[i];
+    for (uint32_t i = self->holds.count; i-- > 0 && self->state != WK_STATE_GONE;) {
+        wk_held *held = &self->holds.at[i];
         int due = held->pending_count > 0 && self->now_ms - held->pending_since_ms >= WK_BATCH_MS;
         if (all || due || wk_held_is_over(held)) flush_held(self, held);
     }
-}
-
-static int same_lease(const fs_lease *a, const fs_lease *b)
-{
-    return a->id == b->id && a->cell == b->cell && a->first == b->first && a->count == b->count;
-}
-
-static int is_repeated(const wk_session *self, const fs_lease *lease)
-{
-    for (uint32_t i = 0; i < self->held_count; i++) {
-        if (self->held[i].lease.id == lease->id) return 1;
-    }
-    for (unsigned i = 0; i < WK_RECENT_LEASES; i++) {
-        if (same_lease(&self->recent[i], lease)) return 1;
-    }
-    return 0;
 }
 
 static void on_grant(wk_session *self, const fs_lease *lease)
 {
     int takes = self->state == WK_STATE_READY;
     /* In the other states our last HELLO did not name this lease, which makes it void. */
-    if ((!takes && self->state != WK_STATE_DRAINING) || is_repeated(self, lease)) return;
-    if (!takes || self->held_count == FS_LEASES_PER_WORKER_MAX || lease->cell >= self->cells) {
+    if ((!takes && self->state != WK_STATE_DRAINING) || wk_holdings_know(&self->holds, lease))
+        return;
+    if (!takes || self->holds.count == FS_LEASES_PER_WORKER_MAX || lease->cell >= self->cells) {
         if (takes) fs_warn("lease %llu cannot be taken", (unsigned long long)lease->id);
         say_return(self, lease);
         return;
     }
-    wk_held_init(&self->held[self->held_count++], lease);
+    wk_holdings_add(&self->holds, lease);
     self->ports.add(self->ports.data, lease);
     self->heard_ms = self->now_ms;
 }
@@ -244,8 +209,8 @@ static void on_grant(wk_session *self, const fs_lease *lease)
 /** Gives back the tails of leases that are not started. */
 static void return_tails(wk_session *self)
 {
-    for (uint32_t i = self->held_count; i-- > 0;) {
-        wk_held *held = &self->held[i];
+    for (uint32_t i = self->holds.count; i-- > 0;) {
+        wk_held *held = &self->holds.at[i];
         uint64_t count = self->ports.give_back(self->ports.data, held->lease.id);
         if (count == 0) continue;
         fs_lease tail = held->lease;
@@ -253,7 +218,7 @@ static void return_tails(wk_session *self)
         tail.count = count;
         held->lease.count -= count;
         say_return(self, &tail);
-        if (held->lease.count == 0) forget_held(self, held);
+        if (held->lease.count == 0) wk_holdings_end(&self->holds, held);
     }
 }
 
@@ -279,7 +244,7 @@ static void on_welcome(wk_session *self, const fs_msg_welcome *welcome)
     int same = fs_hash_equal(&welcome->fingerprint, &self->fingerprint);
     if (same && self->prepared) {
         transition(self, WK_EVENT_SAME);
-        memset(self->recent, 0, sizeof self->recent);
+        wk_holdings_forget(&self->holds);
         catch_up(self);
         leave_if_drained(self);
     } else if (self->state == WK_STATE_DRAINING) {
@@ -370,7 +335,7 @@ void wk_session_destroy(wk_session **session)
     wk_session *self = *session;
     *session = NULL;
     if (self == NULL) return;
-    for (uint32_t i = 0; i < self->held_count; i++) wk_held_free(&self->held[i]);
+    wk_holdings_free(&self->holds);
     wk_outbox_clear(&self->outbox);
     fs_buf_free(&self->frame);
     free(self->golden);
@@ -424,7 +389,7 @@ void wk_session_prepared(wk_session *self, fs_status status, const char *why, ui
 void wk_session_done(wk_session *self, const wk_done *done, uint64_t now_ms)
 {
     self->now_ms = self->heard_ms = now_ms;
-    wk_held *held = find_held(self, done->lease);
+    wk_held *held = wk_holdings_find(&self->holds, done->lease);
     if (held == NULL || self->state == WK_STATE_GONE) return; /* dropped meanwhile */
     fs_status status = wk_held_done(held, done, now_ms);
     if (status != FS_OK) {
@@ -490,7 +455,7 @@ void wk_session_tick(wk_session *self, uint64_t now_ms)
     }
     leave_if_drained(self);
     uint64_t silent_ms = now_ms - self->heard_ms;
-    if (self->idle_exit_ms > 0 && silent_ms >= self->idle_exit_ms && self->held_count == 0 &&
+    if (self->idle_exit_ms > 0 && silent_ms >= self->idle_exit_ms && self->holds.count == 0 &&
         self->state != WK_STATE_PREPARING) {
         leave(self, self->welcomed ? FS_OK : FS_ETIMEOUT,
               self->welcomed ? "nothing to do" : "no coordinator answered", 1);
@@ -524,6 +489,6 @@ wk_state wk_session_state(const wk_session *self)
 uint64_t wk_session_unacknowledged(const wk_session *self)
 {
     uint64_t count = self->outbox.results;
-    for (uint32_t i = 0; i < self->held_count; i++) count += self->held[i].pending_count;
+    for (uint32_t i = 0; i < self->holds.count; i++) count += self->holds.at[i].pending_count;
     return count;
 }

@@ -22,12 +22,11 @@ typedef enum wk_drain {
 } wk_drain;
 
 enum {
-    WK_BATCH_MS = 50,             /* a finished trial waits at most this long to be sent */
-    WK_HELLO_MS = 500,            /* a HELLO answers every WHO of this time */
-    WK_TICK_MS = 25,              /* wk_session_tick is to be called about this often */
-    WK_GRACE_MS = 20000,          /* for running trials and acknowledgements when leaving */
-    WK_FAILURES_IN_A_ROW_MAX = 8, /* failed trials, after which this worker trusts itself no more */
-    WK_RECENT_LEASES = 16         /* finished leases remembered, to know a repeated GRANT */
+    WK_BATCH_MS = 50,            /* a finished trial waits at most this long to be sent */
+    WK_HELLO_MS = 500,           /* a HELLO answers every WHO of this time */
+    WK_TICK_MS = 25,             /* wk_session_tick is to be called about this often */
+    WK_GRACE_MS = 20000,         /* for running trials and acknowledgements when leaving */
+    WK_FAILURES_IN_A_ROW_MAX = 8 /* failed trials, after which this worker trusts itself no more */
 };
 
 /** What the session acts on. */
