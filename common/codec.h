@@ -36,6 +36,8 @@
     X(fs__codec_tmr_exponent)                                                                      \
     X(fs__codec_range)                                                                             \
     X(fs__codec_range_clip)                                                                        \
+    X(fs__codec_range_activations)                                                                 \
+    X(fs__codec_range_activations_clip)                                                            \
     X(fs__codec_scrub)
 
 /** What a decoder noticed, summed by the caller; in codewords. */
@@ -66,9 +68,11 @@ enum {                          /* `words` of a codec */
        FS_CODEWORD_64_BITS = 64 /* as many as make 64 bits */
 };
 
-enum {                       /* flags of a codec */
-       FS_CODEC_RELOADS = 1, /* decode reads the golden words */
-       FS_CODEC_FLOAT = 2    /* needs an exponent: not for int8 */
+enum {                           /* flags of a codec */
+       FS_CODEC_RELOADS = 1,     /* decode reads the golden words */
+       FS_CODEC_FLOAT = 2,       /* needs an exponent: not for int8 */
+       FS_CODEC_ACTIVATIONS = 4, /* restricts activations and leaves words alone */
+       FS_CODEC_CLIPS = 8        /* then: to the nearest bound, not to 0 */
 };
 
 enum {

@@ -128,6 +128,16 @@ int fs_protect_has_checks(const fs_protect *self)
     return 0;
 }
 
+fs_restriction fs_protect_restriction(const fs_protect *self)
+{
+    for (unsigned i = 0; i < self->codec_count; i++) {
+        const unsigned flags = self->codecs[i]->flags;
+        if (flags & FS_CODEC_ACTIVATIONS)
+            return flags & FS_CODEC_CLIPS ? FS_RESTRICT_CLIP : FS_RESTRICT_ZERO;
+    }
+    return FS_RESTRICT_NONE;
+}
+
 uint32_t fs_guard_read(const fs_guard *self, uint32_t word)
 {
     if (self->kind == FS_GUARD_NONE) return word;

@@ -56,6 +56,15 @@ double fs_protect_bits_per_word(const fs_protect *self, size_t cols);
 double fs_protect_bits_per_value(const fs_protect *self);
 /** @return nonzero if bits are kept beside the words: a codec's redundant ones, or scales. */
 int fs_protect_has_checks(const fs_protect *self);
+/** What is read of an activation outside of its bounds in the golden run. */
+typedef enum fs_restriction {
+    FS_RESTRICT_NONE, /* the value */
+    FS_RESTRICT_ZERO,
+    FS_RESTRICT_CLIP /* the nearest bound */
+} fs_restriction;
+
+/** @return what the list does to activations. */
+fs_restriction fs_protect_restriction(const fs_protect *self);
 /** The guard alone, on the bits of an fp32 value. */
 uint32_t fs_guard_read(const fs_guard *self, uint32_t word);
 

@@ -73,6 +73,13 @@ static fs_status note(json_t *out, json_t *text)
                                                  : fs_fail(FS_ENOMEM, "no memory for a plan");
 }
 
+static int sees_activations(const fs_arm *arm)
+{
+    for (unsigned i = 0; i < arm->protect_count; i++)
+        if (fs_codec_find(arm->protect[i])->flags & FS_CODEC_ACTIVATIONS) return 1;
+    return 0;
+}
+
 /** What is allowed and easily misread: protections are of weights and pass activations by, and logs
  * are full of addresses that were somebody else's. */
 static fs_status notes(const fs_plan *plan, json_t *out)
@@ -85,7 +92,7 @@ static fs_status notes(const fs_plan *plan, json_t *out)
                                           " addresses lie in no tensor and hit nothing",
                                           c->sweeps[s].name, outside, c->sweeps[s].source.faults)));
         for (size_t a = 0; c->sweeps[s].site->when == FS_SITE_COMPUTED && a < c->arm_count; a++) {
-            if (c->arms[a].protect_count == 0) continue;
+            if (c->arms[a].protect_count == 0 || sees_activations(&c->arms[a])) continue;
             FS_TRY(note(out, json_sprintf("sweep %s hits activations: the protection of arm %s "
                                           "acts on weights and does not see them",
                                           c->sweeps[s].name, c->arms[a].name)));

@@ -78,12 +78,13 @@ static void look(const nn_group *group, fs_stage stage, float *x, size_t stride,
     }
 }
 
-void nn__made(const nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
+void nn__made(nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
               size_t first, size_t rows)
 {
     const size_t width = fs_stage_width(&view->model->geometry->config, stage);
     nn_round_rows(view->model->activations, x, stride, width, rows);
     look(group, stage, x, stride, first, rows);
+    nn__restrict(view, stage, group->layer, x, stride, width, rows);
 }
 
 void nn__keep(const nn_view *view, float *x, size_t n)
@@ -114,8 +115,8 @@ static void activate(fs_activation activation, float *x, size_t n)
     }
 }
 
-void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,
-             size_t rows, const nn_group *group)
+void nn__mlp(nn_view *view, uint32_t up, float *out, const float *in, float *hidden, size_t rows,
+             const nn_group *group)
 {
     const fs_config *config = &view->model->geometry->config;
     const size_t d = config->d_model, d_ff = config->d_ff, step = mlp_rows(config);

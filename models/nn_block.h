@@ -52,9 +52,9 @@ FS_MUST_CHECK fs_status nn__parts(nn_parts *out, nn_view *view, const nn_group *
 void nn__linear(const nn_view *view, uint32_t weight, float *out, size_t ldo, const float *in,
                 size_t rows, size_t n, size_t k);
 /** Stores a stage's values before anything reads them: rows [first, first + rows) of a group, of
- * which `x` is the first, are rounded, and shown to the group's probe, if there is one, sequence by
- * sequence. */
-void nn__made(const nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
+ * which `x` is the first, are rounded, shown to the group's probe, if there is one, sequence by
+ * sequence, and kept within their bounds. */
+void nn__made(nn_view *view, const nn_group *group, fs_stage stage, float *x, size_t stride,
               size_t first, size_t rows);
 /** Stores values that are of no stage. */
 void nn__keep(const nn_view *view, float *x, size_t n);
@@ -63,8 +63,8 @@ void nn__attend(const nn_view *view, const nn_group *group, const nn_attention_s
                 const nn_parts *parts);
 /** out [rows, d_model] = MLP of `in` by the four tensors from `up` on: weight, bias, weight, bias.
  * out may not be in. The rows are the group's first. */
-void nn__mlp(const nn_view *view, uint32_t up, float *out, const float *in, float *hidden,
-             size_t rows, const nn_group *group);
+void nn__mlp(nn_view *view, uint32_t up, float *out, const float *in, float *hidden, size_t rows,
+             const nn_group *group);
 /** LayerNorm of rows by the gain and bias from tensor `gain` on, not yet stored. out may be x. */
 void nn__norm(const nn_view *view, uint32_t gain, float *out, const float *x, size_t rows);
 /** Copies the first (or last) row of each sequence of a group: out [n_seq, width]. */

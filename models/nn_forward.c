@@ -18,7 +18,7 @@ static void check_batch(const nn_view *self, const nn_batch *batch)
 }
 
 /* Stores the whole state. */
-static void store_state(const nn_view *self, const nn_batch *batch, float *state)
+static void store_state(nn_view *self, const nn_batch *batch, float *state)
 {
     const size_t d = config_of(self)->d_model;
     nn_group group = {.probe = self->probe};
@@ -68,6 +68,7 @@ fs_status nn_layer(nn_view *self, uint32_t layer, const nn_batch *batch, float *
 fs_status nn_layer_last(nn_view *self, const nn_batch *batch, float *state)
 {
     FS_ASSERT(config_of(self)->task == FS_TASK_CLASSIFICATION);
+    FS_ASSERT(self->learns == NULL && self->ranges == NULL);
     return run_layer(self, config_of(self)->layers - 1, batch, state, 1);
 }
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "activation.h"
 #include "coding.h"
 #include "nn_model.h"
 #include "safetensors.h"
@@ -34,6 +35,7 @@ struct nn_model {
     uint64_t altered;
     uint64_t checksum;
     fs_format_kind activations; /* that they are stored in */
+    fs_restriction restriction; /* of activations */
 };
 
 struct nn_view {
@@ -41,7 +43,11 @@ struct nn_view {
     float *image;   /* mapped privately */
     float *scratch; /* NULL or scratch_size floats, 64-byte aligned */
     size_t scratch_size;
-    const struct nn_probe *probe; /* NULL: none */
+    const struct nn_probe *probe;   /* NULL: none */
+    struct nn_ranges *learns;       /* bounds of activations, to be widened; NULL: none */
+    const struct nn_ranges *ranges; /* to keep within; NULL: none */
+    int clips;
+    uint64_t outside; /* values that were not within */
 };
 
 /** @return the index in the image of an element of a tensor. Asserts the range. */
@@ -53,6 +59,9 @@ void nn__place_values(nn_model *self, uint32_t tensor, uint64_t first, const flo
  * what the protection learns of the tensors is learnt first. Errors: FS_EFORMAT for what int8
  * cannot hold, FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn__load_protected(nn_model *self);
+/** Learns from a stage's rows, or restricts them, as the view is told (nn_ranges.h). */
+void nn__restrict(nn_view *self, fs_stage stage, uint32_t layer, float *x, size_t stride,
+                  size_t width, size_t rows);
 /** @return the tensor's first float as the view sees it. */
 const float *nn__weights(const nn_view *self, uint32_t tensor);
 /** Makes the scratch at least `size` floats large, 64-byte aligned; its contents are undefined.

@@ -261,6 +261,7 @@ static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *p
     if (protect == NULL) protect = &none;
     FS_TRY(fs_protection_new(&self->protection, protect, self->geometry->tensor_count));
     self->activations = fs_activation_format(protect->format);
+    self->restriction = fs_protect_restriction(protect);
     if (protect->format == FS_FORMAT_INT8)
         FS_TRY(fs_scales_new(&self->protection->scales, self->geometry));
     if (fs_protect_is_plain(protect)) {
@@ -383,6 +384,11 @@ void nn_model_take_protection(nn_model *self, fs_protection **out)
 fs_format_kind nn_model_activations(const nn_model *self)
 {
     return self->activations;
+}
+
+fs_restriction nn_model_restriction(const nn_model *self)
+{
+    return self->restriction;
 }
 
 uint64_t nn_model_checksum(const nn_model *self)

@@ -47,6 +47,9 @@ const fs_protection *nn_model_protection(const nn_model *self);
 void nn_model_take_protection(nn_model *self, fs_protection **out);
 /** @return the format that activations are stored in, see nn_storage.h. */
 fs_format_kind nn_model_activations(const nn_model *self);
+/** @return what is done with activations outside of their bounds, see nn_ranges.h; who runs the
+ * model learns the bounds and sets them. */
+fs_restriction nn_model_restriction(const nn_model *self);
 /** @return XXH3-64 over the packed weights. */
 uint64_t nn_model_checksum(const nn_model *self);
 

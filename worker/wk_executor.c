@@ -6,6 +6,7 @@
 
 #include "assert.h"
 #include "dataset.h"
+#include "hash.h"
 #include "rng.h"
 #include "tok.h"
 #include "wk_golden.h"
@@ -149,7 +150,8 @@ static fs_status make_image(wk_executor *self, const fs_variant *variant,
     for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
         if (self->images[i]->plan_model != variant->model ||
             nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model) ||
-            nn_model_activations(self->images[i]->model) != nn_model_activations(made->model)) {
+            nn_model_activations(self->images[i]->model) != nn_model_activations(made->model) ||
+            nn_model_restriction(self->images[i]->model) != nn_model_restriction(made->model)) {
             continue;
         }
         image_destroy(made, self->options.threads);
@@ -185,12 +187,21 @@ static fs_status image_of(wk_executor *self, uint32_t variant, image **out)
     return status == FS_OK ? FS_OK : fs_fail(status, "%s", slot->why);
 }
 
+/* Over the bounds of weights and those of activations. */
+static uint64_t bounds_checksum(const fs_protection *protection, const nn_ranges *ranges)
+{
+    const uint64_t weights = fs_protection_checksum(protection);
+    if (ranges == NULL) return weights;
+    const uint64_t sums[2] = {weights, nn_ranges_checksum(ranges)};
+    return fs_checksum(sums, sizeof sums);
+}
+
 fs_status wk_executor_golden(wk_executor *self, uint32_t variant, wk_golden_info *out)
 {
     image *found;
     FS_TRY(image_of(self, variant, &found));
     *out = found->golden->info;
-    out->bounds_checksum = fs_protection_checksum(self->slots[variant].protection);
+    out->bounds_checksum = bounds_checksum(self->slots[variant].protection, found->golden->ranges);
     return FS_OK;
 }
 

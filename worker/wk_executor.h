@@ -36,7 +36,7 @@ typedef struct wk_golden_info {
     uint64_t altered;         /* values that reading through the protections changed */
     uint64_t token_rows_read; /* rows of the token embeddings that any input reads */
     uint64_t positions_read;  /* rows of the position embeddings that any input reads, the first */
-    uint64_t bounds_checksum; /* fs_protection_checksum: over what its codecs learnt; 0: nothing */
+    uint64_t bounds_checksum; /* over what its codecs and its golden run learnt; 0: nothing */
 } wk_golden_info;
 
 /** Loads the data set; models are loaded when first needed. The plan must have a fingerprint and

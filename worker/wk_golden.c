@@ -15,6 +15,7 @@ typedef struct golden_thread {
     wk_golden *golden;
     atomic_uint *next_batch;
     nn_view *view;
+    nn_ranges *ranges; /* that it learns; NULL: none are wanted */
     float *state;
     float *logits;
     uint32_t *off;
@@ -230,12 +231,17 @@ static fs_status golden_thread_init(golden_thread *t, wk_golden *self, atomic_ui
     if (t->state == NULL || t->logits == NULL || t->off == NULL) {
         return fs_fail(FS_ENOMEM, "no memory for the golden run");
     }
-    return nn_view_new(&t->view, self->model);
+    FS_TRY(nn_view_new(&t->view, self->model));
+    if (self->ranges == NULL) return FS_OK;
+    FS_TRY(nn_ranges_new(&t->ranges, &nn_model_geometry(self->model)->config));
+    nn_view_learn_ranges(t->view, t->ranges);
+    return FS_OK;
 }
 
 static void golden_thread_free(golden_thread *t)
 {
     nn_view_destroy(&t->view);
+    nn_ranges_destroy(&t->ranges);
     free(t->state);
     free(t->logits);
     free(t->off);
@@ -262,6 +268,7 @@ static fs_status run_threads(wk_golden *self, unsigned threads)
     for (unsigned i = 0; i < started; i++) pthread_join(ids[i], NULL);
     for (unsigned i = 0; i < ready && status == FS_OK; i++) {
         if (all[i].status != FS_OK) status = fs_fail(all[i].status, "golden run: %s", all[i].why);
+        if (all[i].ranges != NULL) nn_ranges_merge(self->ranges, all[i].ranges);
     }
 out:
     for (unsigned i = 0; all != NULL && i < ready; i++) golden_thread_free(&all[i]);
@@ -324,6 +331,8 @@ fs_status wk_golden_new(wk_golden **out, const nn_model *model, const dataset *d
     fs_status status = cut_batches(self);
     if (status == FS_OK) status = count_reads(self);
     if (status == FS_OK) status = allocate(self, bytes_max);
+    if (status == FS_OK && nn_model_restriction(model) != FS_RESTRICT_NONE)
+        status = nn_ranges_new(&self->ranges, config);
     if (status == FS_OK) status = run_threads(self, threads);
     if (status != FS_OK) {
         wk_golden_destroy(&self);
@@ -340,6 +349,7 @@ void wk_golden_destroy(wk_golden **self)
     for (uint32_t l = 0; (*self)->state != NULL && l <= (*self)->layers; l++) {
         free((*self)->state[l]);
     }
+    nn_ranges_destroy(&(*self)->ranges);
     free((*self)->state);
     free((*self)->logits);
     free((*self)->loss);

@@ -9,6 +9,7 @@
 
 #include "dataset.h"
 #include "nn_model.h"
+#include "nn_ranges.h"
 #include "wk_executor.h"
 
 enum { WK_LM_ROWS = 32 }; /* rows of a language model's logits computed at a time */
@@ -29,6 +30,7 @@ typedef struct wk_golden {
     double *loss;           /* [answers] nats */
     int32_t *answer;        /* [answers] argmax, -1: none */
     uint64_t correct;       /* inputs answered rightly; 0 for language models */
+    nn_ranges *ranges;      /* bounds of activations; NULL: the model keeps none */
     wk_golden_info info;    /* but for bounds_checksum, which variants of equal weights differ in */
 } wk_golden;
 

@@ -86,6 +86,9 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     if (status == FS_OK)
         status = wk_activations_init(&self->activations, golden->data, (uint32_t)inputs);
     if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
+    if (status == FS_OK && golden->ranges != NULL)
+        nn_view_restrict(self->view, golden->ranges,
+                         nn_model_restriction(golden->model) == FS_RESTRICT_CLIP);
     if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
     if (status == FS_OK) self->written_max = written_max(self->view, private_bytes);
     if (status != FS_OK) wk_trial_destroy(&self);
@@ -238,8 +241,9 @@ static fs_status run_blocks(wk_trial *self, uint32_t first, uint32_t n, int brut
                                                      fs_place_of(FS_STAGE_BLOCK_OUT, l));
         nn_view_set_probe(self->view, probe);
         /* A hit row that the head does not read is computed all the same: its record says what
-         * became of it. */
-        int last = l + 1 == golden->layers && !is_lm(self) && !brute_force && probe == NULL;
+         * became of it, and how many of its values were out of bounds. */
+        int last = l + 1 == golden->layers && !is_lm(self) && !brute_force && probe == NULL &&
+                   golden->ranges == NULL;
         FS_TRY(last ? nn_layer_last(self->view, &batch, self->packed)
                     : nn_layer(self->view, l, &batch, self->packed));
         unpack(self, count);
@@ -437,6 +441,7 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection 
         status = run_batches(self, brute_force);
     }
     nn_view_set_probe(self->view, NULL);
+    record->detected += nn_view_take_outside(self->view);
     restore(self);
     if (status == FS_OK) status = check_restored(self, &self->faults);
     if (status != FS_OK) return status;

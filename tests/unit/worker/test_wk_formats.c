@@ -85,6 +85,13 @@ static fs_trial_record run(wk_executor *e, unsigned thread, uint32_t cell, uint6
     return record;
 }
 
+static float value_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* What the trials of a fixture did in all. */
 typedef struct tally {
     unsigned trials, outcomes[FS_OUTCOME_COUNT];
@@ -285,6 +292,75 @@ static void test_golden_runs(void **state)
     fixture_close(&f);
 }
 
+static const char *const bounded_arms =
+    "  - {name: z, protect: [range-activations]}\n"
+    "  - {name: c, protect: [range-activations-clip]}\n"
+    "  - {name: b, dtype: bf16, protect: [ep, range-activations-clip]}\n"
+    "  - {name: h, dtype: fp16, protect: [range-activations, secded]}\n"
+    "  - {name: i, dtype: int8, protect: [range, range-activations]}\n"
+    "  - {name: none}\n";
+
+/* Activations kept within the bounds of the golden run, whether words or activations are hit. */
+static void bounded(fs_model_kind kind, fs_task_kind task)
+{
+    fixture f;
+    fixture_open(&f, kind, task, bounded_arms, activation_sweeps);
+    const tally sum = against_brute_force(&f);
+    assert_true(sum.detected > 0);
+    fixture_close(&f);
+}
+
+static void test_bounded_bert(void **state)
+{
+    bounded(FS_MODEL_BERT, FS_TASK_CLASSIFICATION);
+}
+
+static void test_bounded_gpt2(void **state)
+{
+    bounded(FS_MODEL_GPT2, FS_TASK_LM);
+}
+
+static void test_bounded_gpt2_classifier(void **state)
+{
+    bounded(FS_MODEL_GPT2, FS_TASK_CLASSIFICATION);
+}
+
+/* A top exponent bit makes a small activation huge: it is seen, whatever it is, and harmless as a 0
+ * in one place is; without bounds it is not. Bounds are a golden run's and equal on every thread.
+ */
+static void test_bounds(void **state)
+{
+    fixture f;
+    fs_buf bytes = {0};
+    wk_golden_info golden[6], again;
+    unsigned harmed = 0, harmless = 0;
+    fixture_open(&f, FS_MODEL_BERT, FS_TASK_CLASSIFICATION, bounded_arms,
+                 "  - {name: s, site: {activations: [block.out, mlp.hidden]}, amount: {count: 1},"
+                 " bits: [14], trials: 30}\n");
+    wk_executor *one = executor(&f, 0, 1), *three = executor(&f, 0, 3);
+    for (uint32_t i = 0; i < 6; i++) {
+        assert_ok(wk_executor_golden(one, i, &golden[i]));
+        assert_ok(wk_executor_golden(three, i, &again));
+        assert_true(golden[i].bounds_checksum == again.bounds_checksum);
+        assert_true((golden[i].bounds_checksum == 0) == (i == 5));
+    }
+    assert_true(golden[0].checksum == golden[5].checksum);
+    assert_true(golden[0].bounds_checksum == golden[1].bounds_checksum);
+    assert_true(golden[0].bounds_checksum != golden[4].bounds_checksum);
+    for (uint64_t t = 0; t < 30; t++) {
+        fs_trial_record h = run(one, 0, 3, t, &bytes);
+        if (!(fabsf(value_of(h.fault[0].value_after)) > 100)) continue; /* it was tiny */
+        assert_true(h.detected > 0);
+        harmless += h.due == 0 && h.deviation_max < 1;
+        harmed += 1;
+    }
+    assert_true(harmed > 10 && harmless >= harmed - 2);
+    wk_executor_destroy(&one);
+    wk_executor_destroy(&three);
+    fs_buf_free(&bytes);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +373,10 @@ int main(void)
         cmocka_unit_test(test_activations_bert),
         cmocka_unit_test(test_activations_gpt2),
         cmocka_unit_test(test_golden_runs),
+        cmocka_unit_test(test_bounded_bert),
+        cmocka_unit_test(test_bounded_gpt2),
+        cmocka_unit_test(test_bounded_gpt2_classifier),
+        cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
