@@ -172,6 +172,8 @@ static void put_group(report_columns *t, const report_group *g)
     put_count(t, "cells", g->cells);
     put_count(t, "n", g->n);
     put_count(t, "planned", g->planned);
+    put_count(t, "sites", g->sites);
+    put_count(t, "masked_sites", g->masked_sites);
     put_count(t, "has_difference", g->has_difference != 0);
     RATE(t, "critical", r[REPORT_CRITICAL].k, r[REPORT_CRITICAL].value,
          r[REPORT_CRITICAL].interval);

@@ -181,6 +181,8 @@ static report_group make_group(const summary *s, const report_pair *pairs, const
     for (size_t i = 0; i < count; i++) {
         out.n += s->cells[entries[i].cell].n;
         out.planned += s->cells[entries[i].cell].cell->trials;
+        out.sites += fs_cell_sites(s->cells[entries[i].cell].cell);
+        out.masked_sites += s->cells[entries[i].cell].masked_sites;
     }
     for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
         out.rate[m] =

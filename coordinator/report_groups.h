@@ -47,6 +47,8 @@ typedef struct report_group {
     int by_place; /* nonzero: of one layer and set of components */
     uint64_t n;
     uint64_t planned;
+    uint64_t sites;        /* of its cells */
+    uint64_t masked_sites; /* of these, masked provably */
     report_rate rate[REPORT_MEASURE_COUNT];
     int has_difference; /* not for the base arm, nor where an arm has no trial */
     summary_rate difference[REPORT_MEASURE_COUNT]; /* this arm less the base arm */

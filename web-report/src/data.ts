@@ -13,6 +13,28 @@ export interface Arm {
   protect: string[];
   bits_per_value: number;
 }
+/** An arm as one of its variants reads it: under one guard, in one storage format. */
+export interface ArmRow {
+  arm: string;
+  protect: string[];
+  guard: string;
+  dtype: string;
+  trials: number;
+  values: number;
+  bits_per_value: number;
+  redundant_bits_per_value: number;
+  altered: number | null;
+  metric_golden: number | null;
+  bounds_checksum: string | null;
+  compared_with: string | null;
+  compared_dtype: string | null;
+  metric_change: number | null;
+  faults: number;
+  check_faults: number;
+  corrected: number;
+  detected: number;
+  miscorrected: number;
+}
 export interface Sweep {
   name: string;
   amount_kind: "count" | "rate" | "ber";
@@ -58,6 +80,7 @@ export interface Meta {
   layers: number;
   models: { path: string; hash: string | null; type: string; values: string; layers: number }[];
   arms: Arm[];
+  arm_rows: ArmRow[];
   variants: { model: number; arm: number; guard: string; golden: Golden | null }[];
   sweeps: Sweep[];
   progress: {
@@ -110,6 +133,11 @@ export interface Cell {
   guard: string;
   variant: number;
   sites: number;
+  maskedSites: number; // provably: no fault there can matter
+  maskedSegments: number;
+  maskedPositions: number;
+  maskedTokenRows: number;
+  maskedBits: number;
   planned: number;
   n: number;
   complete: boolean;
@@ -128,6 +156,7 @@ export interface Cell {
   metricEqual: number; // trials, if all have one finite metric; else 0
   inputs: number;
   faults: number;
+  checkFaults: number; // in redundant bits
   visible: number;
   corrected: number;
   detected: number;
@@ -161,6 +190,8 @@ export interface Group {
   cells: number;
   n: number;
   planned: number;
+  sites: number;
+  maskedSites: number;
   rate: Record<Measure, Rate>;
   difference: Record<Measure, Difference | null>; // this arm less the base arm
   paired: Record<Measure, Paired>;
@@ -252,7 +283,8 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
   const t = Object.fromEntries(["id", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]));
   const names = (
     "sweep arm pair layer amount variant sites planned n complete stopped q05 q95 nonfinite " +
-    "metric_equal inputs faults visible corrected detected miscorrected"
+    "metric_equal inputs faults check_faults visible corrected detected miscorrected masked_sites " +
+    "masked_segments masked_positions masked_token_rows masked_bits"
   ).split(" ");
   const v = Object.fromEntries(names.map((c) => [c, r.number(c)]));
   const ends = outcomes.map((o) => r.number(`end_${o}`));
@@ -277,6 +309,11 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
       amount: f("amount"),
       variant: f("variant"),
       sites: f("sites"),
+      maskedSites: f("masked_sites"),
+      maskedSegments: f("masked_segments"),
+      maskedPositions: f("masked_positions"),
+      maskedTokenRows: f("masked_token_rows"),
+      maskedBits: f("masked_bits"),
       planned: f("planned"),
       n: f("n"),
       complete: f("complete") === 1,
@@ -295,6 +332,7 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
       metricEqual: f("metric_equal"),
       inputs: f("inputs"),
       faults: f("faults"),
+      checkFaults: f("check_faults"),
       visible: f("visible"),
       corrected: f("corrected"),
       detected: f("detected"),
@@ -318,7 +356,7 @@ function readGroups(table: Table): Group[] {
   const t = Object.fromEntries(
     ["scope", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]),
   );
-  const names = "sweep arm amount layer cell cells n planned has_difference comparisons".split(" ");
+  const names = "sweep arm amount layer cell cells n planned sites masked_sites has_difference comparisons".split(" ");
   const v = Object.fromEntries(names.map((c) => [c, r.number(c)]));
   const measures: Measure[] = ["critical", "sdc", "due"];
   const rates = measures.map((m) => r.rate(m));
@@ -344,6 +382,8 @@ function readGroups(table: Table): Group[] {
       cells: v.cells![i]!,
       n: v.n![i]!,
       planned: v.planned![i]!,
+      sites: v.sites![i]!,
+      maskedSites: v.masked_sites![i]!,
       rate: each(rates, i),
       paired: each(paired, i),
       effect: each(effects, i),

@@ -77,6 +77,18 @@ function showTrial(report: Report, t: Trial): Node[] {
   return nodes;
 }
 
+/** How many sites no fault can matter at, and why. */
+function maskedReasons(c: Cell): string {
+  const reasons: [number, string][] = [
+    [c.maskedSegments, "in segments that no input has"],
+    [c.maskedPositions, "in positions beyond the longest input"],
+    [c.maskedTokenRows, "in rows of tokens that no input has"],
+    [c.maskedBits, "in bits that the protection replaces unread"],
+  ];
+  const words = reasons.filter(([n]) => n > 0).map(([n, why]) => `${fmt.count(n)} ${why}`);
+  return `${fmt.certain(c) ? "all" : fmt.percent(c.maskedSites / c.sites)} of ${fmt.count(c.sites)} sites: ${fmt.enumerate(words)}`;
+}
+
 function showCell(report: Report, c: Cell): Node[] {
   const { meta } = report;
   const kind = meta.sweeps[c.sweep]!.amount_kind;
@@ -98,6 +110,8 @@ function showCell(report: Report, c: Cell): Node[] {
       [meta.task.metric, c.n === 0 ? "not run" : `mean ${fmt.metric(meta, m.mean)} ${fmt.metricSpan(meta, c.metricEqual, m.low, m.high)}${c.metricEqual > 0 ? "" : " (bootstrap)"}, median ` +
         `${fmt.metric(meta, c.median.value)}, 5 % to 95 % of trials ${fmt.metric(meta, c.q05)} to ${fmt.metric(meta, c.q95)}${c.nonfinite ? `; ${fmt.count(c.nonfinite)} trials without a finite one` : ""}`],
       ["words read wrongly", `${fmt.count(c.visible)} from ${fmt.count(c.faults)} faults; corrected ${fmt.count(c.corrected)}, detected ${fmt.count(c.detected)}, miscorrected ${fmt.count(c.miscorrected)}`],
+      ...(c.checkFaults ? [["faults in redundant bits", fmt.count(c.checkFaults)] as [string, string]] : []),
+      ...(c.maskedSites ? [["provably masked", maskedReasons(c)] as [string, string]] : []),
     ]),
   ];
   if (pair) {
@@ -139,6 +153,7 @@ function showGroup(report: Report, x: Group): Node[] {
       ["critical", fmt.rateText(x.rate.critical, x.n)],
       ["SDC trials", fmt.rateText(x.rate.sdc, x.n)],
       ["DUE trials", fmt.rateText(x.rate.due, x.n)],
+      ...(x.maskedSites ? [["provably masked", fmt.sentenceCase(fmt.maskedText(x))] as [string, string]] : []),
     ]),
     h("p", { class: "caption" }, "A mean over these cells, weighted by their number of sites."),
     h("h3", {}, `Its ${fmt.count(own.length)} cells: share of critical trials`),

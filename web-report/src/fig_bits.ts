@@ -28,9 +28,11 @@ interface Plot {
 
 function dot(report: Report, x: Group, at: { from: [number, number]; to: [number, number]; mid: [number, number] }): SVGGElement {
   const r = x.rate[g.measure()];
-  const words = `${g.armName(report, x.arm)}, ${g.bitsLabel(x.bits)}: ${fmt.rateText(r, x.n)}`;
+  const masked = fmt.maskedText(x);
+  const words = `${g.armName(report, x.arm)}, ${g.bitsLabel(x.bits)}: ${fmt.rateText(r, x.n)}${masked && `; ${masked}`}`;
   const node = s("g", { class: `${mk.armClass(x.arm)} point`, role: "button", "aria-label": words });
-  if (x.n === 0) node.append(s("rect", { x: at.from[0] - 4, y: at.from[1] - 4, width: 8, height: 8, class: "notrun", fill: "url(#hatch-bits)" }));
+  if (fmt.certain(x)) node.append(s("rect", { x: at.from[0] - 5, y: at.from[1] - 5, width: 10, height: 10, class: "certain-mark", fill: "url(#dots-bits)" }));
+  else if (x.n === 0) node.append(s("rect", { x: at.from[0] - 4, y: at.from[1] - 4, width: 8, height: 8, class: "notrun", fill: "url(#hatch-bits)" }));
   else node.append(mk.line(...at.from, ...at.to, "whisker"), mk.marker(x.arm, ...at.mid, r.k === 0, 4));
   tooltip(node, words);
   return node;
@@ -99,7 +101,7 @@ function rows(report: Report, groups: Group[], width: number, plot: Plot, top: n
       const from = q.n === 0 ? left + 6 : x.at(r.k === 0 ? 0 : r.low);
       const node = dot(report, q, { from: [from, y], to: [x.at(r.high), y], mid: [x.at(r.k === 0 ? 0 : r.value), y] });
       plot.svg.append(node);
-      if (width > 480) plot.svg.append(mk.text(right + 10, y + 4, q.n === 0 ? "not run" : r.k === 0 ? `0, at most ${fmt.percent(r.high, 2)}` : fmt.percent(r.value), "note"));
+      if (width > 480) plot.svg.append(mk.text(right + 10, y + 4, fmt.certain(q) ? "provably masked" : q.n === 0 ? "not run" : r.k === 0 ? `0, at most ${fmt.percent(r.high, 2)}` : fmt.percent(r.value), "note"));
       plot.marks.push(node);
       plot.groups.push(q);
     });
@@ -141,7 +143,7 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
   const groups = fault.groups;
   const arms = g.unique(groups.map((x) => x.arm));
   const base = arms.includes(meta.base_arm) ? meta.base_arm : arms[0]!;
-  const svg = s("svg", { role: "group", "aria-label": `${BITS_QUESTION} Dots with intervals; arrow keys move between them.` }, mk.hatch("hatch-bits"));
+  const svg = s("svg", { role: "group", "aria-label": `${BITS_QUESTION} Dots with intervals; arrow keys move between them.` }, mk.hatch("hatch-bits"), mk.dots("dots-bits"));
   const top = mk.legend(svg, arms.map((arm) => ({ arm, dash: null, label: g.armName(report, arm) })), 4, width - 8) + 8;
   const plot: Plot = { svg, marks: [], groups: [], height: 0 };
   if (groups.every((x) => single(x.bits)) && g.unique(groups.map((x) => x.bits)).length > 6) columns(report, groups, width, plot, top);
@@ -155,7 +157,7 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
     controls: [sweep.control, amount.control, guard.control, fault.control],
     plot: svg,
     caption: `Each trial: ${fmt.amount(unit, Number(amount.value))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)}, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
-      `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}` +
+      `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. ${groups.some(fmt.certain) ? "Dotted: provably masked, no fault there can matter. " : ""}Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}` +
       (arms.length > 1 ? g.testKind(groups.find((x) => x.arm !== base), "choices of bits") : ""),
     table: {
       head: ["arm", "bits", ...g.RATE_HEAD, ...g.PAIR_HEAD],

@@ -13,9 +13,10 @@ export const WHERE_QUESTION = "Where do flips hurt?";
 export const WHERE_HOW =
   "This needs a sweep that goes place by place: \u201cby: [layer, component]\u201d under its site in the campaign file.";
 
-/** What a map says about a place; three kinds that must never look alike are kinds of their own. */
+/** What a map says about a place; kinds that must never look alike are kinds of their own. */
 type Face =
   | { kind: "notrun" }
+  | { kind: "certain" }
   | { kind: "zero"; high: number }
   | { kind: "rate"; value: number }
   | { kind: "equal" }
@@ -53,6 +54,7 @@ const short = (place: string): string => SHORT[place] ?? place;
 const isOutput = (place: string): boolean => place.startsWith("head") || place.startsWith("final");
 
 function rateFace(x: Group | undefined): Face {
+  if (x && fmt.certain(x)) return { kind: "certain" };
   if (!x || x.n === 0) return { kind: "notrun" };
   const r = x.rate[g.measure()];
   return r.k === 0 ? { kind: "zero", high: r.high } : { kind: "rate", value: r.value };
@@ -66,6 +68,7 @@ function unpaired(base: Group, x: Group): Face {
 }
 
 function gainFace(base: Group | undefined, x: Group | undefined): Face {
+  if (base && x && fmt.certain(base) && fmt.certain(x)) return { kind: "certain" };
   if (!base || !x || base.n === 0 || x.n === 0) return { kind: "notrun" };
   const q = x.paired[g.measure()];
   switch (x.effect[g.measure()]) {
@@ -90,6 +93,7 @@ function faceWords(face: Face): string {
     }
     case "hint": return "not enough to call it a difference";
     case "equal": return "no measurable difference";
+    case "certain": return "provably masked in both arms";
     default: return "not run in both arms";
   }
 }
@@ -130,7 +134,8 @@ function mapOf(report: Report, groups: Group[], arm: number, all: Group[]): Map_
   const own = new Map(groups.filter((x) => x.arm === arm).map((x) => [`${x.layer}/${x.place}`, x]));
   const rows = layout(all, (layer, place) => {
     const x = own.get(`${layer}/${place}`);
-    const words = `${name}, ${placeName(layer, place)}: ${x ? fmt.rateText(x.rate[g.measure()], x.n) : "not run"}`;
+    const words = `${name}, ${placeName(layer, place)}: ${x ? fmt.rateText(x.rate[g.measure()], x.n) : "not run"}` +
+      (x && x.maskedSites > 0 ? `; ${fmt.maskedText(x)}` : "");
     return { group: x ?? null, face: rateFace(x), words, column: short(place) };
   });
   return { title: `${name}: % ${fmt.MEASURE_SHORT[g.measure()]}`, rows };
@@ -153,7 +158,8 @@ function gainMap(report: Report, groups: Group[], base: number, arm: number): Ma
 
 function faceText(face: Face, narrow: boolean): string {
   switch (face.kind) {
-    case "notrun": return "";
+    case "notrun":
+    case "certain": return "";
     case "zero": return "0";
     case "equal": return "=";
     case "hint": return narrow ? `${face.base}:${face.arm}` : `${face.base} : ${face.arm}`;
@@ -169,10 +175,11 @@ function faceText(face: Face, narrow: boolean): string {
   }
 }
 
-/** Ground and ink of a face. Grey "0", hatching and "=" each have their own. */
+/** Ground and ink of a face. Grey "0", hatching, dots and "=" each have their own. */
 function look(face: Face, heat: Heat): { fill: string; ink: string; name: string } {
   switch (face.kind) {
     case "notrun": return { fill: "url(#hatch-where)", ink: "", name: "notrun" };
+    case "certain": return { fill: "url(#dots-where)", ink: "", name: "certain-mark" };
     case "zero": { const c = dark() ? "#39414b" : "#e3e7eb"; return { fill: c, ink: ink(c), name: "zero" }; }
     case "hint":
     case "equal": { const c = dark() ? "#14181d" : "#ffffff"; return { fill: c, ink: ink(c), name: face.kind }; }
@@ -190,13 +197,13 @@ function drawPlace(place: Place, box: Box, heat: Heat, named: boolean): SVGGElem
     s("rect", { x: box.x.toFixed(1), y: box.y.toFixed(1), width: (box.w - 2).toFixed(1), height: box.h - 2, rx: 2, class: name, fill }));
   const words = faceText(place.face, narrow);
   const middle = box.x + box.w / 2 - 1;
-  const ground = place.face.kind === "notrun" ? null : colour;
+  const ground = colour === "" ? null : colour;
   if (named) {
     const room = Math.max(2, Math.floor(box.w / 6.2));
     const label = place.column.length > room ? `${place.column.slice(0, room - 1)}.` : place.column;
     const t = mk.text(middle, box.y + 13, label, "place-name", "middle");
     if (ground) inked(t, ground);
-    else t.classList.add("muted");
+    else t.classList.add(place.face.kind === "certain" ? "halo" : "muted");
     node.append(t);
   }
   if (words && box.w >= 14) {
@@ -257,7 +264,7 @@ function drawMap(svg: SVGSVGElement, map: Map_, at: Box, heat: Heat, open: (x: G
   return y - at.y;
 }
 
-function drawKey(svg: SVGSVGElement, heat: Heat, hint: Face | undefined, x: number, y: number, width: number): number {
+function drawKey(svg: SVGSVGElement, heat: Heat, faces: Face[], x: number, y: number, width: number): number {
   const w = Math.min(260, width - 10);
   const n = 60;
   for (let i = 0; i < n; i++) {
@@ -286,7 +293,9 @@ function drawKey(svg: SVGSVGElement, heat: Heat, hint: Face | undefined, x: numb
   sample({ kind: "zero", high: 0 }, "none seen");
   sample({ kind: "notrun" }, "not run");
   sample({ kind: "equal" }, "no measurable difference");
+  const hint = faces.find((f) => f.kind === "hint");
   if (hint) sample(hint, "not enough to tell");
+  if (faces.some((f) => f.kind === "certain")) sample({ kind: "certain" }, "provably masked");
   return Math.max(top + 26, y + 32) - y;
 }
 
@@ -360,7 +369,7 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
   const heat = heatScale(shown.filter((x) => x.n > 0).map((x) => x.rate[g.measure()].value));
   const maps = [mapOf(report, groups, base, groups)];
   if (arm !== null) maps.push(mapOf(report, groups, arm, groups), gainMap(report, shown, base, arm));
-  const svg = s("svg", { role: "group", "aria-label": `${WHERE_QUESTION} Maps of layers and components.` }, mk.hatch("hatch-where"));
+  const svg = s("svg", { role: "group", "aria-label": `${WHERE_QUESTION} Maps of layers and components.` }, mk.hatch("hatch-where"), mk.dots("dots-where"));
   const columns = Math.max(1, Math.min(maps.length, Math.floor(width / 300)));
   const gap = 22;
   const w = columns === 1 ? Math.min(width, 520) : (width - gap * (columns - 1)) / columns;
@@ -369,8 +378,8 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     const heights = maps.slice(i, i + columns).map((map, j) => drawMap(svg, map, { x: j * (w + gap), y, w, h: 0 }, heat, open));
     y += Math.max(...heights) + 20;
   }
-  const hint = maps.flatMap((map) => map.rows.flatMap((r) => r.places)).find((p) => p.face.kind === "hint")?.face;
-  y += drawKey(svg, heat, hint, GUTTER, y, width - GUTTER) + 4;
+  const faces = maps.flatMap((map) => map.rows.flatMap((r) => r.places.map((p) => p.face)));
+  y += drawKey(svg, heat, faces, GUTTER, y, width - GUTTER) + 4;
   svg.setAttribute("viewBox", `0 0 ${width} ${y}`);
   svg.setAttribute("width", String(width));
   return {

@@ -64,6 +64,20 @@ export function rateText(r: Rate, n: number): string {
   return `${percent(r.value)} [${percent(r.low)}, ${percent(r.high)}]`;
 }
 
+/** What can be masked for certain: a cell or several. */
+export interface Masked { sites: number; maskedSites: number }
+
+/** Whether no fault of it can matter, whatever the trials say. */
+export function certain(x: Masked): boolean {
+  return x.sites > 0 && x.maskedSites === x.sites;
+}
+
+/** "" where no site is masked for certain. */
+export function maskedText(x: Masked): string {
+  if (x.maskedSites === 0) return "";
+  return certain(x) ? "all its sites are provably masked" : `${percent(x.maskedSites / x.sites)} of its sites are provably masked`;
+}
+
 export function amount(kind: Sweep["amount_kind"], v: number): string {
   if (kind === "count") return v === 0 ? "no fault" : v === 1 ? "1 fault" : `${count(v)} faults`;
   if (v === 0) return "no fault";

@@ -9,6 +9,7 @@ import { drawVerdict } from "./fig_verdict";
 import { drawWhere, WHERE_HOW, WHERE_QUESTION, whereSweeps } from "./fig_where";
 import * as fmt from "./format";
 import * as state from "./state";
+import { armsCard } from "./table_arms";
 import { cellsCard } from "./table_cells";
 import { healthCard } from "./table_health";
 import { methodCard } from "./table_method";
@@ -94,7 +95,7 @@ async function start(): Promise<void> {
   state.listen((keys) => (keys.has("measure") || keys.has("theme")) && restoreFilters());
   verdict(report);
   const cards = figures(report);
-  element("app").append(healthCard(report, bitSweeps(report).length === 0), cellsCard(report), trialsCard(report), methodCard(report));
+  element("app").append(...armsCard(report), healthCard(report, bitSweeps(report).length === 0), cellsCard(report), trialsCard(report), methodCard(report));
   startTheme(() => cards.forEach((c) => c.draw()));
   startDrawer(report);
   document.documentElement.dataset.ready = "yes";

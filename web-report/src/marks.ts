@@ -63,6 +63,20 @@ export function hatch(id: string): SVGDefsElement {
   );
 }
 
+/** The dots that mean "provably masked"; each figure needs its own id. */
+export function dots(id: string): SVGDefsElement {
+  return s(
+    "defs",
+    {},
+    s(
+      "pattern",
+      { id, width: 5, height: 5, patternUnits: "userSpaceOnUse" },
+      s("rect", { width: 5, height: 5, class: "hatch-ground" }),
+      s("circle", { cx: 2.5, cy: 2.5, r: 0.9, class: "dot-fill" }),
+    ),
+  );
+}
+
 export interface LegendEntry {
   arm: number;
   dash: string | null;

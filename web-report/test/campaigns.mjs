@@ -93,6 +93,34 @@ function sweepCells(spec, arms) {
   return out;
 }
 
+/** Provably masked sites of a cell's 1,000: bit 30 under protection, most rows of tokens. */
+function maskedOf(cell) {
+  if (cell.arm > 0 && cell.bits === "30") return 1000;
+  return cell.place === "embedding.token" ? 970 : 0;
+}
+
+function maskedColumns(cell) {
+  const masked = maskedOf(cell);
+  return {
+    masked_sites: masked, masked_segments: 0, masked_positions: 0, masked_token_rows: masked === 970 ? 970 : 0,
+    masked_bits: masked === 1000 ? 1000 : 0, reads_known: 1,
+  };
+}
+
+function armRow(spec, arm, i, guard, done) {
+  const plain = spec.kind === "language-model" ? 24.1 : 0.91;
+  const known = spec.golden !== null;
+  const metric = arm.golden ?? plain;
+  return {
+    arm: arm.name, model: "models/bert-mini", protect: i ? ["ep"] : [], guard, dtype: "fp32", cells: 1, trials: done, values: 11171074,
+    bits_per_value: 32 + 4 * i, redundant_bits_per_value: 4 * i, altered: known ? i * 1234 : null, metric_golden: known ? metric : null,
+    loss_golden: 0.2, golden_checksum: "00".repeat(8), token_rows_read: 100, positions_read: 40,
+    bounds_checksum: i ? "ab".repeat(8) : null, compared_with: i ? spec.arms[0].name : null, compared_dtype: i ? "fp32" : null,
+    metric_change: i && known ? metric - (spec.arms[0].golden ?? plain) : null, loss_change: 0,
+    faults: done, check_faults: i * done, corrected: i * 7, detected: i * 3, miscorrected: i,
+  };
+}
+
 function runCell(cell, spec, rnd) {
   const arm = spec.arms[cell.arm];
   const sweep = spec.sweeps[cell.sweep];
@@ -118,7 +146,7 @@ function metricOf(spec, golden, share) {
 function group(members, key, spec) {
   const n = members.reduce((a, m) => a + m.run.n, 0);
   const row = {
-    ...key, n, planned: members.reduce((a, m) => a + spec.sweeps[m.cell.sweep].trials, 0),
+    ...key, sites: 1000 * members.length, masked_sites: members.reduce((a, m) => a + maskedOf(m.cell), 0), n, planned: members.reduce((a, m) => a + spec.sweeps[m.cell.sweep].trials, 0),
     cell: members.length === 1 ? members[0].index : -1, cells: members.length, first: members[0].index,
   };
   const counts = {
@@ -231,6 +259,7 @@ function meta(spec, list) {
     critical: { accuracy_drop: 0.05, perplexity_ratio: 1.5 }, confidence: 95, base_arm: 0, layers: spec.layers,
     models: [{ path: "models/bert-mini", hash: "cd".repeat(32), type: lm ? "gpt2" : "bert", values: "11171074", layers: spec.layers }],
     arms: spec.arms.map((a, i) => ({ name: a.name, model: 0, protect: i ? ["ep"] : [], bits_per_value: 0 })),
+    arm_rows: spec.arms.flatMap((a, i) => guards.map((guard) => armRow(spec, a, i, guard, done))),
     variants: spec.arms.flatMap((a, i) => guards.map((guard) => ({
       model: 0, arm: i, guard, golden: spec.golden === null ? null
         : { metric: a.golden ?? (lm ? 24.1 : 0.91), loss: 0.2, answers: 200, kernel: "avx2", host: "host" },
@@ -267,13 +296,13 @@ export function data(spec) {
     cells.add({
       id: `${sweep.name}/${spec.arms[cell.arm].name},at=${axes.replace(/\//g, "-")}`, sweep: cell.sweep, arm: cell.arm, pair: cell.pair,
       layer: cell.layer, place: cell.place, amount: cell.amount, kind: "flip", bits: cell.bits, guard: cell.guard, variant,
-      sites: 1000, planned: sweep.trials, n: run.n, complete: run.n === sweep.trials ? 1 : 0, stopped: 0,
+      sites: 1000, ...maskedColumns(cell), planned: sweep.trials, n: run.n, complete: run.n === sweep.trials ? 1 : 0, stopped: 0,
       ...Object.fromEntries(OUTCOMES.map((o, i) => [`end_${o}`, run.ends[i]])),
       ...rate("critical", run.critical, run.n), ...rate("sdc", run.ends[2], run.n), ...rate("due", run.ends[3], run.n),
       ...rate("masked", run.ends[0], run.n), ...rate("sdc_inputs", run.ends[2], run.n),
       metric: metric.value, metric_low: metric.low, metric_high: metric.high,
       median: metric.value, median_low: metric.low, median_high: metric.high, q05: metric.low, q95: metric.high,
-      nonfinite: 0, metric_equal: run.critical === 0 ? run.n : 0, inputs: run.n * 200, faults: run.n, visible: run.n, corrected: 0, detected: 0, miscorrected: 0,
+      nonfinite: 0, metric_equal: run.critical === 0 ? run.n : 0, inputs: run.n * 200, faults: run.n, check_faults: cell.arm ? run.n : 0, visible: run.n, corrected: 0, detected: 0, miscorrected: 0,
     });
   }
   const all = new Table();
@@ -343,6 +372,7 @@ export const CAMPAIGNS = {
   "single-bits": {
     ...base, name: "single bits", sweeps: [{ name: "bits", unit: "count", amounts: [1, 10], bits: [...Array(32).keys()].reverse().map(String), trials: 500, sites: "mlp" }],
   },
+  "bit-30": { ...base, name: "bit 30", sweeps: [{ ...where, bits: ["30", "exponent"], trials: 100 }], done: (c) => (c.layer === 3 ? 0 : 1), scale: 0.1 },
   groups: { ...base, name: "groups", sweeps: [{ name: "groups", unit: "count", amounts: [1, 10, 100, 1000], by: ["group"], trials: 300 }] },
   same: { ...base, name: "no difference", arms: [{ name: "a" }, { name: "b" }] },
 };

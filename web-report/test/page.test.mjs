@@ -211,6 +211,43 @@ test("none seen, not run and no difference never look alike", async () => {
   await close();
 });
 
+test("what is provably masked looks like nothing else, and says so", async () => {
+  const { page, close } = await open("bit-30", { hash: "#w.bits=30" });
+  const fills = await page.evaluate(() => Object.fromEntries(["zero", "notrun", "certain-mark"].map((c) => {
+    const e = document.querySelector(`#where rect.${c}`);
+    return [c, e && `${e.getAttribute("fill")} ${e.parentNode.querySelector(".place-value")?.textContent ?? ""}`];
+  })));
+  assert.ok(fills["certain-mark"] && fills.notrun && fills.zero, JSON.stringify(fills));
+  assert.equal(new Set(Object.values(fills)).size, 3, JSON.stringify(fills));
+  // Layer 3 has no trial, and under protection needs none: bit 30 is never read.
+  assert.ok(await page.locator('#where g[aria-label^="flipguard, layer 3"][aria-label*="all its sites are provably masked"]').count() > 0);
+  assert.match(await page.locator("#bits").innerText(), /provably masked/);
+  const rows = page.locator("#cells tr.certain");
+  assert.ok(await rows.count() > 0);
+  assert.match(await rows.first().innerText(), /\ball$/);
+  await rows.first().locator("button").click();
+  await page.waitForSelector("dialog[open]");
+  assert.match(await page.locator("#drawer").innerText(), /all of 1,000 sites: 1,000 in bits that the protection replaces unread/);
+  await accessible(page);
+  await close();
+});
+
+test("arms say what they store and cost, and what of it is not known yet", async () => {
+  let { page, close } = await open("quickstart");
+  const text = await page.locator("#arms").innerText();
+  assert.match(text, /Most is stored by flipguard, guard none: 36 bits for each value, 12.5 % more/);
+  assert.match(text, /costs most: \u22120.8 points of accuracy against unprotected/);
+  assert.match(text, /abababababababab/);
+  assert.equal(await page.locator("#arms tbody tr").count(), 4);
+  await close();
+  ({ page, close } = await open("empty"));
+  assert.match(await page.locator("#arms").innerText(), /not known yet in 2 arms/);
+  await close();
+  ({ page, close } = await open("one-arm"));
+  assert.equal(await page.locator("#arms").count(), 0);
+  await close();
+});
+
 test("text on coloured cells has a contrast of at least 4.5", async () => {
   for (const theme of long ? ["light", "dark"] : ["light"]) {
     const { page, close } = await open("language-model", { theme });
