@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -70,16 +71,19 @@ class Training(harness.Case):
         has left a checkpoint, then lets it end.
         @return how often a killed run had left a checkpoint to go on from."""
         rng = random.Random(seed)
+        checkpoint = out / "checkpoint"
         resumed = 0
         for kill in range(kills):
+            last = kill + 1 == kills
+            if last and (out / "config.json").exists():
+                shutil.rmtree(out)  # it was through before its moment came: once more from nothing
             process = self.start(*args)
             moment = time.time() + rng.uniform(0.02, least_seconds)
-            last = kill + 1 == kills
-            while process.poll() is None and (time.time() < moment or
-                                              last and not (out / "checkpoint").exists()):
+            while process.poll() is None and (not checkpoint.exists() if last else
+                                              time.time() < moment):
                 time.sleep(0.005)
             self.kill(process)
-            resumed += (out / "checkpoint").exists()
+            resumed += checkpoint.exists()
             self.assertFalse((out / "config.json").exists() and
                              not (out / "model.safetensors").exists())
         self.run_program(*args)
