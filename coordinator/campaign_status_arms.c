@@ -42,8 +42,9 @@ static void write_label(const json_t *arms, const json_t *arm, char out[LABEL_BY
 {
     const char *name = text_of(arm, "arm"), *dtype = text_of(arm, "dtype");
     const int several = rows_of(arms, name) > 1, other = strcmp(dtype, "fp32") != 0;
-    snprintf(out, LABEL_BYTES, "%s%s%s%s%s", name, several ? ", guard " : "",
-             several ? text_of(arm, "guard") : "", other ? ", " : "", other ? dtype : "");
+    snprintf(out, LABEL_BYTES, "%s%s%s%s%s%s", name, several ? ", guard " : "",
+             several ? text_of(arm, "guard") : "", other ? ", " : "", other ? dtype : "",
+             json_is_true(json_object_get(arm, "tuned")) ? ", tuned" : "");
 }
 
 static void write_list(const json_t *arm, char out[LIST_BYTES])

@@ -13,16 +13,15 @@ static const fs_protect *protect_of(const summary_arms *self, const summary_arm 
     return &self->summary->plan->variants[row->variant].protect;
 }
 
-/* Mean over the model's values; codecs over whole rows cost less in wide ones. */
-static double redundant_bits(const fs_geometry *geometry, const fs_protect *protect)
+/* Mean over the model's values: codecs over whole rows cost less in wide ones. */
+static fs_status redundant_bits(const fs_geometry *geometry, const fs_protect *protect, double *out)
 {
-    double bits = 0;
-    for (size_t t = 0; t < geometry->tensor_count; t++) {
-        const fs_tensor *tensor = &geometry->tensors[t];
-        bits +=
-            (double)tensor->rows * tensor->cols * fs_protect_bits_per_word(protect, tensor->cols);
-    }
-    return bits / (double)geometry->values;
+    fs_fault_space *all = NULL;
+    FS_TRY(
+        fs_fault_space_new(&all, geometry, fs_geometry_components(geometry), NULL, 0, FS_BITS_ALL));
+    *out = (double)fs_check_sites(all, protect) / (double)geometry->values;
+    fs_fault_space_destroy(&all);
+    return FS_OK;
 }
 
 static summary_arm *row_of(summary_arms *self, const fs_cell *cell)
@@ -60,7 +59,8 @@ static int64_t find_plain(const summary_arms *self, const summary_arm *row, fs_f
         const fs_protect *other = protect_of(self, &self->items[i]);
         if (other->codec_count == 0 && other->format == format &&
             same_guard(&other->guard, &protect_of(self, row)->guard) &&
-            variants[self->items[i].variant].model == variants[row->variant].model)
+            variants[self->items[i].variant].model == variants[row->variant].model &&
+            variants[self->items[i].variant].tuned == variants[row->variant].tuned)
             return (int64_t)i;
     }
     return -1;
@@ -89,7 +89,7 @@ static fs_status fill(summary_arms *self, fs_store *store)
         summary_arm *row = &self->items[i];
         const fs_protect *protect = protect_of(self, row);
         const fs_geometry *geometry = plan->models[plan->variants[row->variant].model].geometry;
-        row->redundant_bits = redundant_bits(geometry, protect);
+        FS_TRY(redundant_bits(geometry, protect, &row->redundant_bits));
         row->bits_per_value = fs_protect_format(protect)->bits + row->redundant_bits;
         fs_status status = fs_store_get_golden(store, row->variant, &row->golden);
         if (status != FS_OK && status != FS_ENOENT) return status;
@@ -187,13 +187,13 @@ static json_t *row_json(const summary_arms *self, const summary_arm *row)
     json_t *codecs = json_array();
     for (unsigned i = 0; i < protect->codec_count; i++)
         json_array_append_new(codecs, json_string(protect->codecs[i]->name));
-    json_t *out =
-        json_pack("{s:o, s:o, s:o, s:o, s:s, s:I, s:f, s:f}", "arm",
-                  report_json_text(plan->campaign->arms[row->arm].name), "model",
-                  report_json_text(model->path != NULL ? model->path : ""), "protect", codecs,
-                  "guard", guard_text(&protect->guard), "dtype", fs_protect_format(protect)->name,
-                  "values", (json_int_t)model->geometry->values, "bits_per_value",
-                  row->bits_per_value, "redundant_bits_per_value", row->redundant_bits);
+    json_t *out = json_pack(
+        "{s:o, s:o, s:o, s:o, s:s, s:b, s:I, s:f, s:f}", "arm",
+        report_json_text(plan->campaign->arms[row->arm].name), "model",
+        report_json_text(model->path != NULL ? model->path : ""), "protect", codecs, "guard",
+        guard_text(&protect->guard), "dtype", fs_protect_format(protect)->name, "tuned",
+        plan->variants[row->variant].tuned, "values", (json_int_t)model->geometry->values,
+        "bits_per_value", row->bits_per_value, "redundant_bits_per_value", row->redundant_bits);
     json_t *parts[] = {golden_json(row), compared_json(self, row), counts_json(row)};
     int failed = out == NULL;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {

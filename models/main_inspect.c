@@ -24,7 +24,7 @@ static const fs_option inspect_options[] = {
      "of decoding",
      0, 0},
     {"dtype", 0, "NAME", FS_OPTION_TEXT, offsetof(inspect_values, dtype),
-     "with --protect, the storage format: fp32, fp16 or bf16 (default: fp32)", 0, 0},
+     "with --protect, the storage format: fp32, fp16, bf16 or int8 (default: fp32)", 0, 0},
     {0},
 };
 

@@ -9,6 +9,7 @@
 #include "coding.h"
 #include "main.h"
 #include "nn_cpu.h"
+#include "redundancy.h"
 
 enum { LIST_BYTES_MAX = FS_PROTECT_MAX * FS_NAME_BYTES_MAX, ROWS_MAX = FS_PROTECT_MAX + 2 };
 
@@ -28,7 +29,8 @@ typedef struct cost {
 typedef struct measurement {
     const nn_model *model;
     const fs_format *format;
-    fs_protect whole; /* the list */
+    fs_protect whole;    /* the list */
+    fs_fault_space *all; /* every value, for what is stored beside them */
     cost costs[ROWS_MAX];
     size_t count;
     double square_sum; /* of finite weights */
@@ -82,8 +84,11 @@ static fs_status add_cost(measurement *self, const fs_codec *const *codecs, unsi
     for (unsigned i = 0; i < count; i++) protect.codecs[i] = codecs[i];
     protect.codec_count = count;
     cost *c = &self->costs[self->count++];
-    return fs_protection_new(&c->protection, &protect,
-                             nn_model_geometry(self->model)->tensor_count);
+    const fs_geometry *geometry = nn_model_geometry(self->model);
+    FS_TRY(fs_protection_new(&c->protection, &protect, geometry->tensor_count));
+    c->redundant_bits = fs_check_sites(self->all, &protect);
+    return self->format->kind == FS_FORMAT_INT8 ? fs_scales_new(&c->protection->scales, geometry)
+                                                : FS_OK;
 }
 
 static fs_status add_costs(measurement *self)
@@ -114,11 +119,24 @@ static void prepare(measurement *self, cost *c, const shape *s)
     const fs_coding coding = fs_protection_coding(c->protection, s->tensor);
     for (size_t r = 0; r < s->rows; r++) {
         uint32_t *row = self->prepared + r * s->padded;
+        const size_t first = r * s->cols;
         memset(row, 0, s->padded * sizeof *row);
-        for (size_t i = 0; i < s->cols; i++)
-            row[i] = fs_format_narrow(self->format, self->clean[r * s->cols + i]);
+        fs_protection_narrow(c->protection, s->tensor, first, self->clean + first, row, s->cols);
         fs_coding_prepare(&coding, row, s->cols);
     }
+}
+
+static fs_status learn_scales(measurement *self, cost *c, const shape *s)
+{
+    fs_scales *scales = c->protection->scales;
+    if (scales == NULL) return FS_OK;
+    for (size_t r = 0; r < s->rows; r++)
+        if (!fs_scales_learn(scales, s->tensor, r, (float *)(void *)self->clean + r * s->cols))
+            return fs_fail(FS_EFORMAT,
+                           "tensor %s holds a value that is not finite: int8 has no word for it",
+                           nn_model_geometry(self->model)->tensors[s->tensor].name);
+    fs_scales_settle(scales, s->tensor);
+    return FS_OK;
 }
 
 static void store(measurement *self, cost *c, const shape *s)
@@ -137,12 +155,6 @@ static void store(measurement *self, cost *c, const shape *s)
     for (size_t r = 0; r < s->rows; r++)
         fs_coding_encode(&coding, self->stored + r * s->padded, s->cols,
                          self->checks + r * s->check_bytes);
-    for (unsigned i = 0; i < protect->codec_count; i++) {
-        const fs_codec *codec = protect->codecs[i];
-        const size_t words = fs_codec_words(codec, self->format, s->cols);
-        c->redundant_bits +=
-            (uint64_t)s->rows * ((s->cols + words - 1) / words) * codec->check_bits;
-    }
 }
 
 static void decode_row(measurement *self, const cost *c, const shape *s, size_t r)
@@ -156,9 +168,9 @@ static void decode_row(measurement *self, const cost *c, const shape *s, size_t 
 
 static void compare_row(measurement *self, cost *c, const shape *s, size_t r)
 {
+    fs_protection_widen(c->protection, s->tensor, r * s->cols, self->room.read, s->cols);
     for (size_t i = 0; i < s->cols; i++) {
-        const uint32_t clean = self->clean[r * s->cols + i];
-        const uint32_t read = fs_format_widen(self->format, self->room.read[i]);
+        const uint32_t clean = self->clean[r * s->cols + i], read = self->room.read[i];
         if (read == clean) continue;
         c->altered++;
         const double before = value_of(clean), after = value_of(read);
@@ -187,6 +199,7 @@ static fs_status measure_cost(measurement *self, cost *c, uint32_t tensor)
     fs_status status = FS_OK;
     if (self->prepared == NULL || self->stored == NULL || self->checks == NULL)
         status = fs_fail(FS_ENOMEM, "no memory for a tensor of %zu x %zu", s.rows, s.cols);
+    if (status == FS_OK) status = learn_scales(self, c, &s);
     if (status == FS_OK) {
         store(self, c, &s);
         for (size_t r = 0; r < s.rows; r++) {
@@ -272,13 +285,11 @@ static fs_status measure(measurement *self, const char *list, const char *dtype)
 {
     self->format = fs_format_find(dtype);
     if (self->format == NULL)
-        return fs_fail(FS_EUSAGE, "--dtype: \"%s\" is not one of fp32|fp16|bf16", dtype);
-    if (self->format->exponent == 0)
-        return fs_fail(FS_EUSAGE,
-                       "--dtype: the cost of %s is not measured, only of fp32, fp16 "
-                       "and bf16",
-                       dtype);
+        return fs_fail(FS_EUSAGE, "--dtype: \"%s\" is not one of fp32|fp16|bf16|int8", dtype);
     FS_TRY(parse_list(self, list));
+    const fs_geometry *geometry = nn_model_geometry(self->model);
+    FS_TRY(fs_fault_space_new(&self->all, geometry, fs_geometry_components(geometry), NULL, 0,
+                              FS_BITS_ALL));
     FS_TRY(add_costs(self));
     for (uint32_t t = 0; t < nn_model_geometry(self->model)->tensor_count; t++)
         FS_TRY(measure_tensor(self, t));
@@ -295,6 +306,7 @@ fs_status main_protect_measure(json_t **out, const nn_model *model, const char *
         if (*out == NULL) status = fs_fail(FS_ENOMEM, "no memory for a JSON document");
     }
     for (size_t i = 0; i < self.count; i++) fs_protection_destroy(&self.costs[i].protection);
+    fs_fault_space_destroy(&self.all);
     fs_coding_room_free(&self.room);
     return status;
 }

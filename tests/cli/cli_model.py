@@ -340,6 +340,10 @@ class Inspect(ModelCase):
         self.error("config.json", "inspect", self.dir)
 
 
+def f32(x):
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
 class Protect(ModelCase):
     """`inspect --protect`, against the definitions in the codes' papers, worked out here."""
 
@@ -421,6 +425,26 @@ class Protect(ModelCase):
         self.assertEqual((row[""]["lost"], row[""]["rms_error"]), (1, None))
         self.assertEqual(row["ep"]["lost"], 0) # clipped
 
+    def test_int8(self):
+        model, values, shapes = self.model_with([])
+        rows, _ = self.rows(model, "secded", "--dtype", "int8")
+        read, scales = [0.0] * len(values), 0
+        for start, name, shape in shapes: # of BERT: a row is a channel, a vector is one
+            size, cols = math.prod(shape), shape[-1]
+            for at in range(start, start + size, cols):
+                scale = f32(max(abs(x) for x in values[at:at + cols]) / 127) or 1.0
+                scales += 1
+                for i in range(at, at + cols):
+                    read[i] = f32(round(f32(values[i] / scale)) * scale)
+        self.check(rows[""], values, read)
+        self.assertEqual(rows[""]["redundant_bits"], 32 * scales)
+        self.assertEqual(rows["secded"]["redundant_bits"],
+                         32 * scales + sum(math.prod(s[:-1]) * -(-s[-1] // 8) * 8 for _, _, s in shapes))
+        self.assertEqual(rows["secded"]["altered"], rows[""]["altered"])
+        model, _, _ = self.model_with([math.inf])
+        self.error("holds a value that is not finite", "inspect", model, "--protect", "op",
+                   "--dtype", "int8", code=2)
+
     def test_refusals(self):
         model, _, _ = self.model_with([])
         for words, args in {
@@ -429,7 +453,7 @@ class Protect(ModelCase):
                 "both keep their redundancy in the lowest bits": ("--protect", "cep,op"),
                 "more than 8 protections": ("--protect", ",".join(["ep"] * 9)),
                 "the list is too long": ("--protect", "e" * 600),
-                "the cost of int8 is not measured": ("--protect", "ep", "--dtype", "int8"),
+                "protection 'ep' is of exponents, and int8 has none": ("--protect", "ep", "--dtype", "int8"),
                 '"fp8" is not one of': ("--protect", "ep", "--dtype", "fp8"),
                 "--dtype goes with --protect": ("--dtype", "fp16")}.items():
             self.error(words, "inspect", model, *args)

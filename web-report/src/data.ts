@@ -19,6 +19,7 @@ export interface ArmRow {
   protect: string[];
   guard: string;
   dtype: string;
+  tuned: boolean;
   trials: number;
   values: number;
   bits_per_value: number;

@@ -9,7 +9,7 @@ import * as fmt from "./format";
 function label(report: Report, row: ArmRow): string {
   const own = report.meta.arm_rows.filter((x) => x.arm === row.arm);
   const differ = (of: (x: ArmRow) => string): boolean => new Set(own.map(of)).size > 1;
-  return [row.arm, differ((x) => x.guard) ? `guard ${row.guard}` : "", differ((x) => x.dtype) ? row.dtype : ""]
+  return [row.arm, differ((x) => x.guard) ? `guard ${row.guard}` : "", differ((x) => x.dtype) ? row.dtype : "", row.tuned ? "tuned" : ""]
     .filter((w) => w !== "").join(", ");
 }
 

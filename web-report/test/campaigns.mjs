@@ -112,7 +112,7 @@ function armRow(spec, arm, i, guard, done) {
   const known = spec.golden !== null;
   const metric = arm.golden ?? plain;
   return {
-    arm: arm.name, model: "models/bert-mini", protect: i ? ["ep"] : [], guard, dtype: "fp32", cells: 1, trials: done, values: 11171074,
+    arm: arm.name, model: "models/bert-mini", protect: i ? ["ep"] : [], guard, dtype: "fp32", tuned: false, cells: 1, trials: done, values: 11171074,
     bits_per_value: 32 + 4 * i, redundant_bits_per_value: 4 * i, altered: known ? i * 1234 : null, metric_golden: known ? metric : null,
     loss_golden: 0.2, golden_checksum: "00".repeat(8), token_rows_read: 100, positions_read: 40,
     bounds_checksum: i ? "ab".repeat(8) : null, compared_with: i ? spec.arms[0].name : null, compared_dtype: i ? "fp32" : null,
