@@ -1,25 +1,9 @@
-#include "campaign_fixture.h"
+#include "campaign_cases.h"
 
 #include "buf.h"
 #include "rng.h"
 
 #define put(buf, ...) assert_ok(fs_buf_printf(buf, __VA_ARGS__))
-
-static char *dir;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    dir = fixture_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    testing_remove(dir);
-    return 0;
-}
 
 static const char base[] = "campaign: bar\n"                                         /* 1 */
                            "seed: 5\n"                                               /* 2 */
@@ -104,16 +88,7 @@ static void defaults(void **state)
     fs_campaign_destroy(&c);
 }
 
-/* Line `number` of the base is replaced; the error must name that file, line and key. */
-typedef struct bad {
-    int number;
-    const char *line;
-    int at_line;
-    const char *key;
-    const char *says;
-} bad;
-
-static const bad cases[] = {
+static const mistake cases[] = {
     {1, "campain: bar", 1, "campain", "did you mean 'campaign'"},
     {1, "campaign: a b", 1, "campaign", "is no name"},
     {1, "seed: 1", 2, "seed", "given twice"},
@@ -248,22 +223,7 @@ static const bad cases[] = {
 static void errors_name_file_line_and_key(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const bad *b = &cases[i];
-        char *text = with_line(base, b->number, b->line), where[512];
-        fs_campaign *c = NULL;
-        fs_status status = fixture_parse(&c, dir, text);
-        if (status == FS_OK) fail_msg("was accepted: %s", b->line);
-        assert_null(c);
-        assert_int_equal(fs_status_exit(status), 2);
-        snprintf(where, sizeof where, "%s/c.yaml:%d: %s%s", dir, b->at_line, b->key,
-                 b->key[0] == '\0' ? "" : ": ");
-        if (strncmp(fs_status_detail(), where, strlen(where)) != 0 ||
-            strstr(fs_status_detail(), b->says) == NULL)
-            fail_msg("for '%s' wanted '%s... %s', got '%s'", b->line, where, b->says,
-                     fs_status_detail());
-        free(text);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) refuse(base, &cases[i]);
     fs_campaign *c = NULL;
     assert_ok(fixture_parse(&c, dir, base));
     fs_campaign_destroy(&c);

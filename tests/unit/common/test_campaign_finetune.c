@@ -1,21 +1,5 @@
 /* The section `finetune`, sweeps of that phase, and the cells that they make. */
-#include "campaign_fixture.h"
-
-#include "plan.h"
-
-static char *dir;
-
-static int begin(void **state)
-{
-    dir = fixture_folder();
-    return 0;
-}
-
-static int end(void **state)
-{
-    testing_remove(dir);
-    return 0;
-}
+#include "campaign_cases.h"
 
 static const char base[] = "campaign: f\n"                                           /* 1 */
                            "seed: 5\n"                                               /* 2 */
@@ -31,15 +15,7 @@ static const char base[] = "campaign: f\n"                                      
                            "    amount: {count: 2}\n"                                /* 12 */
                            "    trials: 3\n";                                        /* 13 */
 
-typedef struct bad {
-    int number;
-    const char *line;
-    int at_line;
-    const char *key;
-    const char *says;
-} bad;
-
-static const bad cases[] = {
+static const mistake cases[] = {
     {4, "other:", 4, "other", "unknown key"},
     {5, "", 6, "finetune", "'data' is missing"},
     {5, "  data: nowhere", 5, "finetune.data", "no data file"},
@@ -72,20 +48,7 @@ static const bad cases[] = {
 
 static void errors_name_file_line_and_key(void **state)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const bad *b = &cases[i];
-        char *text = with_line(base, b->number, b->line), where[512];
-        fs_campaign *c = NULL;
-        fs_status status = fixture_parse(&c, dir, text);
-        if (status == FS_OK) fail_msg("was accepted: %s", b->line);
-        assert_int_equal(fs_status_exit(status), 2);
-        snprintf(where, sizeof where, "%s/c.yaml:%d: %s: ", dir, b->at_line, b->key);
-        if (strncmp(fs_status_detail(), where, strlen(where)) != 0 ||
-            strstr(fs_status_detail(), b->says) == NULL)
-            fail_msg("for '%s' wanted '%s... %s', got '%s'", b->line, where, b->says,
-                     fs_status_detail());
-        free(text);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) refuse(base, &cases[i]);
 }
 
 /* A section without such sweeps and such sweeps without a section are both mistakes. */
@@ -181,22 +144,12 @@ static void changed_data_are_refused(void **state)
     fs_buf_free(&text);
 }
 
-static const fs_cell *find(const fs_plan *plan, const char *id)
-{
-    const int64_t at = fs_plan_find(plan, id);
-    if (at < 0) fail_msg("no cell %s", id);
-    return &plan->cells[at];
-}
-
 static void cells_know_their_steps_and_arrays(void **state)
 {
-    fs_campaign *c = NULL;
-    fs_plan *plan;
-    assert_ok(fixture_parse(&c, dir, everything));
-    assert_ok(fs_plan_new(&plan, c));
-    const fs_cell *g = find(plan, "g/unprotected,layer=1,group=mlp");
-    const fs_cell *o = find(plan, "o/unprotected"), *p = find(plan, "p/unprotected");
-    const fs_cell *i = find(plan, "i/unprotected");
+    planned all = plan_of(everything);
+    const fs_cell *g = cell_of(&all, "g/unprotected,layer=1,group=mlp");
+    const fs_cell *o = cell_of(&all, "o/unprotected"), *p = cell_of(&all, "p/unprotected");
+    const fs_cell *i = cell_of(&all, "i/unprotected");
     assert_int_equal(g->steps, 7);
     assert_int_equal(fs_cell_arrays(g), 1 << FS_TUNE_GRADIENTS);
     assert_int_equal(fs_cell_arrays(o), 1 << FS_TUNE_ADAM_M | 1 << FS_TUNE_ADAM_V);
@@ -210,11 +163,10 @@ static void cells_know_their_steps_and_arrays(void **state)
     assert_true(fs_cell_faults(p) == 7 && fs_cell_faults(i) == 1);
     assert_int_equal(p->masked_sites, 0);
     /* Tuning and inference of one arm have fault-free runs of their own, and other faults. */
-    assert_int_equal(plan->variant_count, 2);
-    assert_true(p->variant != i->variant && plan->variants[p->variant].tuned);
+    assert_int_equal(all.plan->variant_count, 2);
+    assert_true(p->variant != i->variant && all.plan->variants[p->variant].tuned);
     assert_true(p->variant == g->variant && p->draw_key != i->draw_key);
-    fs_plan_destroy(&plan);
-    fs_campaign_destroy(&c);
+    release(&all);
 }
 
 /* Inference cells of a campaign draw what they drew before it tuned as well. */
@@ -223,22 +175,16 @@ static void other_sweeps_keep_their_faults(void **state)
     static const char plain[] = "campaign: f\n"
                                 "task: {kind: language-model, model: gpt2, data: text}\n"
                                 "sweep:\n  - {name: i, amount: {count: 1}, trials: 2}\n";
-    fs_campaign *c[2] = {NULL};
-    fs_plan *plan[2];
-    assert_ok(fixture_parse(&c[0], dir, plain));
-    assert_ok(fixture_parse(&c[1], dir, everything));
-    for (int i = 0; i < 2; i++) assert_ok(fs_plan_new(&plan[i], c[i]));
-    assert_true(find(plan[0], "i/unprotected")->draw_key ==
-                find(plan[1], "i/unprotected")->draw_key);
-    assert_null(strstr(plan[0]->identity, "phase"));
-    assert_null(strstr(plan[0]->identity, "finetune"));
-    assert_non_null(strstr(plan[1]->identity, "\nsweep.g.phase: finetune\n"));
-    assert_non_null(strstr(plan[1]->identity, "\nfinetune.steps: 7\n"));
-    assert_null(strstr(plan[1]->identity, "keep"));
-    for (int i = 0; i < 2; i++) {
-        fs_plan_destroy(&plan[i]);
-        fs_campaign_destroy(&c[i]);
-    }
+    planned one = plan_of(plain), all = plan_of(everything);
+    assert_true(cell_of(&one, "i/unprotected")->draw_key ==
+                cell_of(&all, "i/unprotected")->draw_key);
+    assert_null(strstr(one.plan->identity, "phase"));
+    assert_null(strstr(one.plan->identity, "finetune"));
+    assert_non_null(strstr(all.plan->identity, "\nsweep.g.phase: finetune\n"));
+    assert_non_null(strstr(all.plan->identity, "\nfinetune.steps: 7\n"));
+    assert_null(strstr(all.plan->identity, "keep"));
+    release(&one);
+    release(&all);
 }
 
 static void impossible_plans_are_refused(void **state)
@@ -254,12 +200,9 @@ static void impossible_plans_are_refused(void **state)
     };
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
         char *text = with_line(base, plans[i].number, plans[i].line);
-        fs_campaign *c = NULL;
-        fs_plan *plan;
-        assert_ok(fixture_parse(&c, dir, text));
-        assert_status(fs_plan_new(&plan, c), FS_ECONFIG);
+        planned p;
+        assert_status(try_plan(&p, text), FS_ECONFIG);
         assert_detail(plans[i].says);
-        fs_campaign_destroy(&c);
         free(text);
     }
 }
@@ -276,5 +219,5 @@ int main(void)
         cmocka_unit_test(other_sweeps_keep_their_faults),
         cmocka_unit_test(impossible_plans_are_refused),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

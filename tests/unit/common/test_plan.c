@@ -1,6 +1,4 @@
-#include "campaign_fixture.h"
-
-#include "plan.h"
+#include "campaign_cases.h"
 
 /* The shapes of the fixture's models, from their configurations. */
 enum {
@@ -16,52 +14,6 @@ enum {
     BERT_OTHER_COMPONENTS = 6, /* token position segment norm, pooler classifier */
     GPT2_OTHER_COMPONENTS = 3  /* token position, final norm; the head is tied */
 };
-
-static char *dir;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    dir = fixture_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    testing_remove(dir);
-    return 0;
-}
-
-typedef struct planned {
-    fs_campaign *campaign;
-    fs_plan *plan;
-} planned;
-
-static fs_status try_plan(planned *out, const char *text)
-{
-    *out = (planned){0};
-    if (fixture_parse(&out->campaign, dir, text) != FS_OK) fail_msg("%s", fs_status_detail());
-    fs_status status = fs_plan_new(&out->plan, out->campaign);
-    if (status != FS_OK) {
-        assert_null(out->plan);
-        fs_campaign_destroy(&out->campaign);
-    }
-    return status;
-}
-
-static planned plan_of(const char *text)
-{
-    planned p;
-    assert_ok(try_plan(&p, text));
-    return p;
-}
-
-static void release(planned *p)
-{
-    fs_plan_destroy(&p->plan);
-    fs_campaign_destroy(&p->campaign);
-}
 
 #define BERT "task: {kind: classification, model: bert, data: rows}\n"
 #define GPT2 "task: {kind: language-model, model: gpt2, data: text}\n"

@@ -1,61 +1,9 @@
 /* Kinds and patterns of faults in plans: ids, keys, what is refused, what is expected. */
-#include "campaign_fixture.h"
+#include "campaign_cases.h"
 
 #include <math.h>
 
-#include "plan.h"
-
 #define HEAD "campaign: c\nseed: 9\ntask: {kind: classification, model: bert, data: rows}\n"
-
-static char *dir;
-
-static int make_folder(void **state)
-{
-    (void)state;
-    dir = fixture_folder();
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    testing_remove(dir);
-    return 0;
-}
-
-typedef struct planned {
-    fs_campaign *campaign;
-    fs_plan *plan;
-} planned;
-
-static fs_status try_plan(planned *out, const char *text)
-{
-    *out = (planned){0};
-    if (fixture_parse(&out->campaign, dir, text) != FS_OK) fail_msg("%s", fs_status_detail());
-    fs_status status = fs_plan_new(&out->plan, out->campaign);
-    if (status != FS_OK) fs_campaign_destroy(&out->campaign);
-    return status;
-}
-
-static planned plan_of(const char *text)
-{
-    planned p;
-    assert_ok(try_plan(&p, text));
-    return p;
-}
-
-static void release(planned *p)
-{
-    fs_plan_destroy(&p->plan);
-    fs_campaign_destroy(&p->campaign);
-}
-
-static const fs_cell *cell_of(const planned *p, const char *id)
-{
-    int64_t found = fs_plan_find(p->plan, id);
-    if (found < 0) fail_msg("no cell %s", id);
-    return &p->plan->cells[found];
-}
 
 /* What version flipsweep-1 drew before kinds had forms, it draws for ever. */
 static void old_campaigns_keep_their_faults(void **state)

@@ -1,6 +1,4 @@
-#include "campaign_fixture.h"
-
-#include "plan.h"
+#include "campaign_cases.h"
 
 /* A campaign whose sweep is written by each test; line 7 is the sweep's first one. */
 #define HEAD                                                                                       \
@@ -11,12 +9,9 @@
     " {name: spared, protect: secded, metadata: false}]\n\n"                                       \
     "sweep:\n"
 
-static char *dir;
-
-static int make_folder(void **state)
+static int make_files(void **state)
 {
-    (void)state;
-    dir = fixture_folder();
+    make_folder(state);
     fixture_write(dir, "lists/two.csv",
                   "tensor,index,bit,trial,code\nclassifier.weight,1:2,30,1,\n"
                   "pooler.dense.bias,4,0,0,\npooler.dense.bias,4,0,0,secded\n"
@@ -31,40 +26,11 @@ static int make_folder(void **state)
     return 0;
 }
 
-static int remove_folder(void **state)
-{
-    (void)state;
-    testing_remove(dir);
-    return 0;
-}
-
-typedef struct planned {
-    fs_campaign *campaign;
-    fs_plan *plan;
-} planned;
-
-static fs_status try_plan(planned *out, const char *sweep)
+static fs_status try_sweep(planned *out, const char *sweep)
 {
     char text[2048];
-    *out = (planned){0};
     snprintf(text, sizeof text, HEAD "%s", sweep);
-    FS_TRY(fixture_parse(&out->campaign, dir, text));
-    fs_status status = fs_plan_new(&out->plan, out->campaign);
-    if (status != FS_OK) fs_campaign_destroy(&out->campaign);
-    return status;
-}
-
-static void release(planned *p)
-{
-    fs_plan_destroy(&p->plan);
-    fs_campaign_destroy(&p->campaign);
-}
-
-static const fs_cell *cell_of(const planned *p, const char *id)
-{
-    const int64_t at = fs_plan_find(p->plan, id);
-    assert_true(at >= 0);
-    return &p->plan->cells[at];
+    return try_plan(out, text);
 }
 
 /* Each arm meets the listed words, and the redundant bits that it keeps. */
@@ -80,7 +46,7 @@ static void arms_share_a_list(void **state)
                 {"s/spared", {0, 0}, 0}};
     (void)state;
     planned p;
-    assert_ok(try_plan(&p, "  - {name: s, site: {list: lists/two.csv}}\n"));
+    assert_ok(try_sweep(&p, "  - {name: s, site: {list: lists/two.csv}}\n"));
     assert_int_equal(p.plan->cell_count, 4);
     assert_int_equal(p.plan->list_count, 1);
     assert_int_equal(p.plan->trials, 8);
@@ -117,7 +83,7 @@ static void stored_campaigns_need_no_file(void **state)
     fs_campaign *again = NULL, *stored = NULL;
     fs_plan *plan = NULL;
     fs_buf text = {0}, second = {0};
-    assert_ok(try_plan(&p, sweep));
+    assert_ok(try_sweep(&p, sweep));
     assert_int_equal(fs_plan_outside(p.plan, 0), 0);
     assert_int_equal(fs_plan_outside(p.plan, 1), 1);
     assert_non_null(strstr(p.plan->identity, "\nsweep.a.map: "));
@@ -169,9 +135,9 @@ static void contents_are_the_identity(void **state)
     fixture_write(dir, "one.csv", "tensor,index,bit\nclassifier.weight,0,1\n");
     fixture_write(dir, "same.csv", "tensor,index,bit\nclassifier.weight,0,1\n");
     fixture_write(dir, "other.csv", "tensor,index,bit\nclassifier.weight,0,2\n");
-    assert_ok(try_plan(&a, "  - {name: s, site: {list: one.csv}}\n"));
-    assert_ok(try_plan(&b, "  - {name: s, site: {list: ./same.csv}, trials: 1}\n"));
-    assert_ok(try_plan(&c, "  - {name: s, site: {list: other.csv}}\n"));
+    assert_ok(try_sweep(&a, "  - {name: s, site: {list: one.csv}}\n"));
+    assert_ok(try_sweep(&b, "  - {name: s, site: {list: ./same.csv}, trials: 1}\n"));
+    assert_ok(try_sweep(&c, "  - {name: s, site: {list: other.csv}}\n"));
     assert_true(fs_hash_equal(&a.plan->fingerprint, &b.plan->fingerprint));
     assert_false(fs_hash_equal(&a.plan->fingerprint, &c.plan->fingerprint));
     fs_buf difference = {0};
@@ -236,7 +202,7 @@ static void bad_sweeps_are_refused(void **state)
         planned p;
         char sweep[512];
         snprintf(sweep, sizeof sweep, "  - %s\n", cases[i].sweep);
-        assert_status(try_plan(&p, sweep), cases[i].status);
+        assert_status(try_sweep(&p, sweep), cases[i].status);
         assert_detail(cases[i].detail);
     }
 }
@@ -262,5 +228,5 @@ int main(void)
         cmocka_unit_test(bad_sweeps_are_refused),
         cmocka_unit_test(stored_campaigns_are_whole),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_files, remove_folder);
 }
