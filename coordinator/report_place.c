@@ -70,11 +70,11 @@ static int has_components(const fs_site_class *site)
     return (site->by & FS_BY_COMPONENT) != 0;
 }
 
-/* Components alone mean parameters. */
-static fs_status begin(fs_buf *out, const fs_site_class *site)
+/* Components alone mean parameters at inference. */
+static fs_status begin(fs_buf *out, const fs_site_class *site, int tuned)
 {
-    if (site->when == FS_SITE_STORED) return FS_OK;
-    return fs_buf_printf(out, "%s of ", site->name);
+    if (site->when == FS_SITE_STORED && !tuned) return FS_OK;
+    return fs_buf_printf(out, "%s%s of ", site->when == FS_SITE_STORED ? "tuned " : "", site->name);
 }
 
 fs_status report_place_cell(fs_buf *out, const fs_cell *cell)
@@ -82,7 +82,7 @@ fs_status report_place_cell(fs_buf *out, const fs_cell *cell)
     const fs_fault_space *space = cell->space;
     fs_component_set set = 0;
     if (!has_components(cell->site)) return write_words(out, cell->site, cell->set);
-    FS_TRY(begin(out, cell->site));
+    FS_TRY(begin(out, cell->site, cell->steps != 0));
     for (size_t i = 0; i < space->slice_count; i++) {
         set |= (fs_component_set)1 << space->geometry->slices[space->slices[i]].component;
     }
@@ -96,7 +96,7 @@ fs_status report_place_sweep(fs_buf *out, const fs_plan *plan, uint32_t sweep)
     if (!has_components(s->site)) {
         FS_TRY(write_words(out, s->site, s->set));
     } else {
-        FS_TRY(begin(out, s->site));
+        FS_TRY(begin(out, s->site, s->finetunes));
         FS_TRY(write_set(out, geometry, s->set & fs_geometry_components(geometry)));
     }
     for (size_t i = 0; i < s->layer_count; i++) {

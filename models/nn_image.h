@@ -50,6 +50,8 @@ struct nn_view {
     uint64_t outside; /* values that were not within */
 };
 
+/** @return the path of the file that holds a tensor, for messages, or what is in place of it. */
+const char *nn__source_path(const nn_model *self, uint32_t tensor);
 /** @return the index in the image of an element of a tensor. Asserts the range. */
 size_t nn__image_index(const nn_model *self, uint32_t tensor, uint64_t element);
 /** Copies `count` values of a tensor from element `first` on to their places in the image. */

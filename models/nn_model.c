@@ -14,6 +14,9 @@
 #include "nn_gemm.h"
 #include "nn_image.h"
 
+/* In messages, where others have a path. */
+#define TUNED "a tuned model"
+
 enum {
     FLOATS_PER_LINE = 16,
     LOAD_BLOCK = 4096, /* values read from the file at a time */
@@ -155,6 +158,12 @@ static fs_status find_sources(nn_model *self, const char *dir)
     return check_tied_head(self);
 }
 
+const char *nn__source_path(const nn_model *self, uint32_t tensor)
+{
+    if (self->weights == NULL) return TUNED;
+    return fs_safetensors_path(self->weights, self->places[tensor].source);
+}
+
 /* Laying out and filling the image. */
 
 /* @return nonzero if the tensor is a table that rows are looked up in and nothing else. */
@@ -289,11 +298,10 @@ static fs_status open_model(nn_model *self, const char *dir, const fs_protect *p
 static fs_status take_values(nn_model *self, const fs_config *config, const float *const *values,
                              const fs_protect *protect)
 {
-    static const char name[] = "a tuned model";
-    FS_TRY(make_geometry(self, name, config));
+    FS_TRY(make_geometry(self, TUNED, config));
     const fs_geometry *geometry = self->geometry;
     self->sources = calloc(geometry->tensor_count, sizeof *self->sources);
-    if (self->sources == NULL) return fs_fail(FS_ENOMEM, "%s: no memory for it", name);
+    if (self->sources == NULL) return fs_fail(FS_ENOMEM, "%s: no memory for it", TUNED);
     for (size_t i = 0; i < geometry->tensor_count; i++) {
         const fs_tensor *tensor = &geometry->tensors[i];
         fs_tensor_view *source = &self->sources[i];
@@ -304,7 +312,7 @@ static fs_status take_values(nn_model *self, const fs_config *config, const floa
         source->rank = wanted_shape(source->shape, tensor);
         self->places[i].source = source;
     }
-    return fill_image(self, name, protect);
+    return fill_image(self, TUNED, protect);
 }
 
 fs_status nn_model_of_values(nn_model **out, const fs_config *config, const float *const *values,

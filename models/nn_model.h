@@ -30,7 +30,8 @@ typedef struct nn_view nn_view;
  * finite; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
 /** The same of values in memory, as they come out of training. `values` [tensor_count of the
- * configuration's geometry] are borrowed while the model lives. Errors: FS_ENOMEM. */
+ * configuration's geometry] are borrowed while the model lives. Errors: FS_EFORMAT for values that
+ * the format of `protect` has no words for; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_of_values(nn_model **out, const fs_config *config,
                                            const float *const *values, const fs_protect *protect);
 /** Frees; every view must be gone. Nulls; idempotent. */

@@ -40,12 +40,10 @@ static fs_status learn_scales(row_reader *self, fs_scales *scales)
     for (uint32_t r = 0; r < tensor->rows; r++) {
         self->first = (uint64_t)r * self->cols;
         if (!fs_scales_learn(scales, self->tensor, r, read_row(self)))
-            return fs_fail(
-                FS_EFORMAT,
-                "%s: tensor %s holds a value that is not finite: int8 has no word for "
-                "it",
-                fs_safetensors_path(self->model->weights, self->model->places[self->tensor].source),
-                tensor->name);
+            return fs_fail(FS_EFORMAT,
+                           "%s: tensor %s holds a value that is not finite: int8 has no word for "
+                           "it",
+                           nn__source_path(self->model, self->tensor), tensor->name);
     }
     fs_scales_settle(scales, self->tensor);
     return FS_OK;

@@ -509,6 +509,7 @@ static void a_damaged_checkpoint_is_not_used(void **state)
 static void a_run_that_diverges_is_due(void **state)
 {
     fixture_options options = make_options(FS_MODEL_BERT, section);
+    options.arms = "  - {name: plain}\n  - {name: small, dtype: int8}\n";
     options.sweeps = "  - {name: ruin, phase: finetune, site: {parameters: layernorm},"
                      " persistence: transient, amount: {rate: 1}, kind: stuck1, bits: exponent,"
                      " trials: 12}\n";
@@ -531,6 +532,18 @@ static void a_run_that_diverges_is_due(void **state)
         assert_true(record.metric == 0 && isnan(record.loss) && isinf(record.deviation_max));
     }
     assert_true(diverged > 0);
+    /* Ruined in the last step a model is whole, but int8 cannot store it. */
+    unsigned ruined = 0;
+    for (uint64_t t = 0; t < cell->trials; t++) {
+        if (fs_tune_pick(cell->draw_key, t, cell->steps) + 1 != cell->steps) continue;
+        const fs_trial_record plain = trial_run(e, 0, 0, t, &bytes);
+        const fs_trial_record small = trial_run(e, 0, 1, t, &bytes);
+        assert_true(plain.diverged == 0 && small.diverged == 0);
+        assert_true(fs_hash_equal(&plain.model, &small.model));
+        assert_int_equal(small.due, small.inputs);
+        ruined++;
+    }
+    assert_true(ruined > 0);
     fs_buf_free(&bytes);
     wk_executor_destroy(&e);
     fixture_close(&f);
