@@ -61,7 +61,9 @@ sweep:
         for number in range(4 * kills):
             process = self.start("run", path, "--out", out, "--threads", 2, "--no-report")
             while process.poll() is None:
-                files = {(f.name, f.stat().st_ino) for f in folder.glob("*.run")} if folder.is_dir() else set()
+                files = set()
+                if folder.is_dir():
+                    files = {(f.name, f.inode()) for f in os.scandir(folder) if f.name.endswith(".run")}
                 if files - seen and sum(killed) < kills:
                     seen |= files
                     break
@@ -115,8 +117,9 @@ sweep:
         folder = pathlib.Path(found["tuned"]["folder"])
         self.assertEqual(folder.name, found["tuned"]["model"])
         weights = (folder / "model.safetensors").read_bytes()
-        quality = self.json("eval", folder, self.dir / "model" / "data.tsv", "--examples", 60, "--json")
-        self.assertEqual(quality["accuracy"], found["outcome"]["metric"])
+        quality = self.json("eval", folder, "--data", self.dir / "model" / "data.tsv", "--examples", 60,
+                            "--json")
+        self.assertEqual(quality["value"], found["outcome"]["metric"])
         shutil.rmtree(folder)
         text = self.run_program("replay", out, trial, "--brute-force").stdout
         self.assertIn(f"tuned model: {folder}", text)
