@@ -22,6 +22,13 @@ sweep:
 """)
         out = self.dir / "out"
         status = self.json("run", "--json", path, "--out", out, "--state-dir", self.dir / "state")
+        for cell in status["cells"]:
+            if cell["sweep"] == "forms":
+                self.assertIn(f"kind={cell['kind']},pattern={cell['pattern']}", cell["id"])
+            else:
+                lanes = ("burst:2", "row:3") if cell["sweep"] == "lanes" else None
+                self.assertEqual((cell["kind"], cell["pattern"]),
+                                 lanes or ("flip" if cell["sweep"] == "flips" else "stuck1", "element"))
         return out, [c["id"] for c in status["cells"]]
 
     def check(self, out, cells, trials, count):

@@ -13,7 +13,9 @@ static const char *const seeds[] = {
     "sweep:\n  - name: rates\n    site: {parameters: all}\n    amount: {rate: [0.001, 0.01]}\n"
     "    guard: [none, nonfinite-zero, {threshold: 10}]\n    trials: 200\n"
     "  - name: where\n    site: {parameters: [embedding, mlp], by: [layer, component]}\n"
-    "    amount: {count: 1}\n    bits: [sign, exponent, 30, [23, 24]]\n    kind: [flip, stuck0]\n"
+    "    amount: {count: 1}\n    bits: [sign, exponent, 30, [23, 24]]\n    kind: [flip, stuck0, "
+    "{burst: 4}, value]\n"
+    "    pattern: [element, {row: 8}, {column: all}]\n"
     "    stop: {half_width: 0.02, confidence: 0.95, at_most: 2000}\n"
     "critical: {accuracy_drop: 0.05}\n",
     "%YAML 1.1\n---\ncampaign: &n \"lm\"\nseed: 0\n"
@@ -57,6 +59,8 @@ static const char *const pieces[] = {"{",
                                      "18446744073709551616",
                                      "sweep",
                                      "bits: ",
+                                     "pattern: {row: ",
+                                     "kind: {burst: ",
                                      "by: ",
                                      "all",
                                      "none",
