@@ -1,5 +1,7 @@
 #include "report_place.h"
 
+#include <string.h>
+
 /* Components of the model: all of them, and those that lie in layers. */
 typedef struct held {
     fs_component_set all;
@@ -54,10 +56,12 @@ static fs_status write_set(fs_buf *out, const fs_geometry *geometry, fs_componen
     return FS_OK;
 }
 
-/* Words of a class that is no part of the parameters. */
+/* Words of a class that is no part of the parameters, or that says itself what it hits. */
 static fs_status write_words(fs_buf *out, const fs_site_class *site, fs_site_set set)
 {
     const size_t start = out->size;
+    if (site->from == FS_SITE_LIST) return fs_buf_puts(out, "listed bits");
+    if (site->from == FS_SITE_LOG) return fs_buf_puts(out, "logged addresses");
     if (set == site->parse("all")) return fs_buf_printf(out, "all %s", site->name);
     for (unsigned i = 0; site->word(i) != NULL; i++) {
         if (set >> i & 1) FS_TRY(put(out, start, site->word(i)));
@@ -102,5 +106,7 @@ fs_status report_place_sweep(fs_buf *out, const fs_plan *plan, uint32_t sweep)
     for (size_t i = 0; i < s->layer_count; i++) {
         FS_TRY(fs_buf_printf(out, "%s%d", i == 0 ? " of layers " : ", ", s->layers[i]));
     }
-    return FS_OK;
+    if (s->site->from == FS_SITE_DRAWN) return FS_OK;
+    const char *slash = strrchr(s->source.file, '/');
+    return fs_buf_printf(out, " of %s", slash == NULL ? s->source.file : slash + 1);
 }

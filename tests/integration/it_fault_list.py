@@ -148,7 +148,7 @@ class FaultList(harness.Case):
         self.assertGreater(rows - inside, 0)
         self.assertTrue(any("lie in no tensor" in note for note in plan["notes"]))
         out = self.dir / "out"
-        run = self.run_program("run", path, "--out", out, "--no-report")
+        run = self.run_program("run", path, "--out", out, "--no-report", "--audit", "1")
         self.assertIn(f"{rows - inside} of {rows} addresses lie in no tensor", run.stderr)
         for trial, wanted in enumerate(expected):
             replayed = self.json("replay", "--json", out, f"dram/none/{trial}")
@@ -184,10 +184,12 @@ class FaultList(harness.Case):
         log.write_bytes(text)
         self.assertTrue(self.json("verify", "--json", "--rerun", "0.2", out)["ok"])
 
-    def test_worker_refuses_another_list(self):
+    def test_worker_elsewhere(self):
+        """It refuses another list of that name, and takes the same one from its own folder."""
         model, data = self.tiny()
         faults = self.dir / "faults.csv"
-        faults.write_text("tensor,index,bit\nclassifier.weight,0,30\n")
+        text = "tensor,index,bit\nclassifier.weight,0,30\n"
+        faults.write_text(text)
         path = self.campaign(self.head(model, data) + "sweep:\n  - {name: s, site: {list: faults.csv}}\n")
         out = self.dir / "out"
         self.start("serve", path, "--out", out, "--bind", "tcp://127.0.0.1:*")
@@ -200,6 +202,14 @@ class FaultList(harness.Case):
         with worker.stderr as said:
             self.assertTrue(any(b"faults.csv: not the file that the campaign names" in line
                                 for line in said))
+        (self.dir / "elsewhere").mkdir()
+        (self.dir / "elsewhere" / "faults.csv").write_text(text)
+        faults.unlink()
+        self.start("worker", "--access", access, "--threads", "1", "--models", self.dir / "elsewhere")
+        deadline = time.time() + 60
+        while self.json("status", "--json", out)["state"] != "complete" and time.time() < deadline:
+            time.sleep(0.2)
+        self.assertEqual(self.json("status", "--json", out)["trials_done"], 1)
 
     def test_kill_and_resume(self):
         model, data = self.tiny(layers=2, width=16, heads=2)

@@ -314,6 +314,57 @@ static void test_formats(void **state)
     fs_geometry_destroy(&geometry);
 }
 
+/* A row of a BERT matrix is a channel, a column of GPT-2's; a vector is one. */
+static void test_scales(void **state)
+{
+    static const struct {
+        fs_model_kind kind;
+        const char *row, *detail; /* NULL: it is read */
+    } cases[] = {
+        {FS_MODEL_BERT, "classifier.weight,1:0,31,scale", NULL},
+        {FS_MODEL_BERT, "classifier.weight,1:1,31,scale",
+         "list.csv:2: index 1:1 is not the first value that a scale is of"},
+        {FS_MODEL_BERT, "classifier.weight,1:0,32,scale",
+         "list.csv:2: bit 32: those of a scale are 0 to 31"},
+        {FS_MODEL_BERT, "classifier.bias,0,0,scale", NULL},
+        {FS_MODEL_BERT, "classifier.bias,1,0,scale", "index 1 is not the first value"},
+        {FS_MODEL_GPT2, "h.1.attn.c_attn.weight,0:29,7,scale", NULL},
+        {FS_MODEL_GPT2, "h.1.attn.c_attn.weight,1:0,7,scale", "index 1:0 is not the first value"},
+        {FS_MODEL_GPT2, "wte.weight,1:0,7,scale", NULL},
+        {FS_MODEL_GPT2, "wte.weight,1,7,scale", "index 1 is not the first value"},
+        {FS_MODEL_BERT, "classifier.weight,1:0,31,scales",
+         "code 'scales' is unknown (did you mean 'scale'?)"},
+    };
+    (void)state;
+    fs_protect int8, fp32;
+    assert_ok(fs_protect_init_format(&int8, NULL, 0, (fs_guard){0}, FS_FORMAT_INT8));
+    assert_ok(fs_protect_init_format(&fp32, NULL, 0, (fs_guard){0}, FS_FORMAT_FP32));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fs_geometry *geometry = geometry_of(cases[i].kind);
+        fs_check_list checks = {0};
+        fs_fault_file *file;
+        char text[128];
+        const int size = snprintf(text, sizeof text, "tensor,index,bit,code\n%s\n", cases[i].row);
+        use_list(text, (size_t)size);
+        fs_status status = open_source(&file, geometry, FS_FORMAT_INT8, fs_codec_set_of(&int8));
+        if (cases[i].detail != NULL) {
+            assert_status(status, FS_EFORMAT);
+            assert_detail(cases[i].detail);
+        } else {
+            assert_ok(status);
+            assert_int_equal(file->codes, FS_CODEC_SET_SCALES);
+            assert_ok(fs_fault_file_checks(file, 0, &int8, &checks));
+            assert_int_equal(checks.count, 1);
+            assert_int_equal(checks.items[0].codec, FS_CHECK_SCALE);
+            assert_ok(fs_fault_file_checks(file, 0, &fp32, &checks));
+            assert_int_equal(checks.count, 0);
+        }
+        fs_check_list_free(&checks);
+        fs_fault_file_destroy(&file);
+        fs_geometry_destroy(&geometry);
+    }
+}
+
 static void test_log(void **state)
 {
     static const char map[] = "tensor,base\nclassifier.weight,0x1000\nclassifier.bias,0x2000\n";
@@ -495,12 +546,12 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),      cmocka_unit_test(test_gpt2_names),
-        cmocka_unit_test(test_codes),     cmocka_unit_test(test_bad_rows),
-        cmocka_unit_test(test_formats),   cmocka_unit_test(test_equal_bits_that_differ),
-        cmocka_unit_test(test_log),       cmocka_unit_test(test_bad_logs),
-        cmocka_unit_test(test_changed),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_list),     cmocka_unit_test(test_gpt2_names),
+        cmocka_unit_test(test_codes),    cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_formats),  cmocka_unit_test(test_equal_bits_that_differ),
+        cmocka_unit_test(test_scales),   cmocka_unit_test(test_log),
+        cmocka_unit_test(test_bad_logs), cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_mutations),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

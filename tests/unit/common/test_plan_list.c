@@ -21,6 +21,8 @@ static int make_files(void **state)
     fixture_write(
         dir, "tmr.csv",
         "tensor,index,bit,code\nclassifier.bias,0,1,\nclassifier.bias,0,0,tmr-exponent\n");
+    fixture_write(dir, "scale.csv",
+                  "tensor,index,bit,code\nclassifier.bias,0,1,\nclassifier.bias,0,0,scale\n");
     fixture_write(dir, "bad.csv", "tensor,index,bit\n\nclassifier.wieght,0,1\n");
     fixture_write(dir, "broken.csv", "tensor,index,bit\nclassifier.weight,0,x\n");
     return 0;
@@ -190,6 +192,8 @@ static void bad_sweeps_are_refused(void **state)
          "bad.csv:3: tensor 'classifier.wieght' is unknown (did you mean 'classifier.weight'?)"},
         {"{name: s, site: {list: tmr.csv}}", FS_ECONFIG,
          "hits bits of code tmr-exponent, which no arm keeps where they can be hit"},
+        {"{name: s, site: {list: scale.csv}}", FS_ECONFIG,
+         "hits bits of code scale, which no arm keeps where they can be hit"},
         {"{name: s, site: {addresses: log.csv, map: nowhere.csv}}", FS_ENOENT,
          "nowhere.csv: No such file"},
         {"{name: s, site: {list: lists/two.csv, hash: "
