@@ -103,8 +103,13 @@ static const field welcome_fields[] = {
 };
 static const field grant_fields[] = {PLAIN(FIELD_LEASE, grant, lease),
                                      U64(grant, deadline_ms, 1, UINT32_MAX)};
-static const field ack_fields[] = {U64(ack, lease, 1, UINT64_MAX),
-                                   U64(ack, sequence, 0, UINT64_MAX)};
+static const field ack_fields[] = {
+    U64(ack, lease, 1, UINT64_MAX),
+    U64(ack, sequence, 0, UINT64_MAX),
+    U32(ack, accepted, 0, FS_RESULTS_PER_MESSAGE_MAX),
+    U32(ack, duplicates, 0, FS_RESULTS_PER_MESSAGE_MAX),
+    U32(ack, mismatches, 0, FS_RESULTS_PER_MESSAGE_MAX),
+};
 static const field stop_fields[] = {PLAIN(FIELD_FLAG, stop, drain),
                                     TEXT(stop, why, 0, FS_PROTO_WHY_BYTES_MAX)};
 static const field reject_fields[] = {TEXT(reject, why, 0, FS_PROTO_WHY_BYTES_MAX)};

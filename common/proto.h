@@ -33,7 +33,10 @@
 #include "limits.h"
 #include "status.h"
 
-enum { FS_PROTO_VERSION = 2 }; /* 2: a golden run says what inputs read */
+enum {
+    FS_PROTO_VERSION = 2
+}; /* 2: a golden run says what inputs read,
+    an acknowledgement what became of the results */
 
 /* X(NAME, value, direction): w worker to coordinator, c coordinator to worker. */
 #define FS_MESSAGE_MAP(X)                                                                          \
@@ -157,6 +160,9 @@ typedef struct fs_msg_grant {
 typedef struct fs_msg_ack {
     uint64_t lease;
     uint64_t sequence;
+    uint32_t accepted;   /* of the message's results: the first of their trials, */
+    uint32_t duplicates; /* equal to a stored one, */
+    uint32_t mismatches; /* or not */
 } fs_msg_ack;
 
 typedef struct fs_msg_stop {

@@ -48,11 +48,9 @@ static fs_status check_records(const fs_msg_results *results)
     return FS_OK;
 }
 
-static void ack(coord_core *core, const coord_worker *worker, uint64_t lease, uint64_t sequence)
+static void send_ack(coord_core *core, const coord_worker *worker, fs_msg_ack ack)
 {
-    fs_message message = {.type = FS_MSG_ACK};
-    message.u.ack = (fs_msg_ack){lease, sequence};
-    coord_core__send(core, &worker->peer, &message);
+    coord_core__send(core, &worker->peer, &(fs_message){.type = FS_MSG_ACK, .u.ack = ack});
 }
 
 static void on_stored(coord_batch *batch, fs_status status)
@@ -71,25 +69,28 @@ static void on_stored(coord_batch *batch, fs_status status)
         free(self);
         return;
     }
-    uint64_t fresh = 0, critical = 0;
+    fs_msg_ack ack = {.lease = batch->lease, .sequence = self->sequence};
+    uint64_t critical = 0;
     for (size_t i = 0; i < batch->result_count; i++) {
         const coord_result *result = &batch->results[i];
-        fresh += result->verdict == COORD_NEW;
+        ack.accepted += result->verdict == COORD_NEW;
+        ack.duplicates += result->verdict == COORD_DUPLICATE;
+        ack.mismatches += result->verdict == COORD_MISMATCH;
         critical += result->verdict == COORD_NEW && result->critical;
-        core->duplicates += result->verdict == COORD_DUPLICATE;
-        core->mismatches += result->verdict == COORD_MISMATCH;
         if (result->verdict == COORD_MISMATCH)
             fs_warn("trial %s/%" PRIu64 " on %s differs from the stored result",
                     core->plan->cells[batch->cell].id, result->trial, batch->host);
     }
-    core->accepted += fresh;
+    core->accepted += ack.accepted;
+    core->duplicates += ack.duplicates;
+    core->mismatches += ack.mismatches;
     status = coord_scheduler_committed(core->scheduler, batch->cell, self->ranges,
                                        self->range_count, critical);
     if (status != FS_OK) coord_core_fail(core, status);
     coord_worker *worker = coord_workers_at(core->workers, self->index);
     if (worker->generation == self->generation) {
-        worker->trials += fresh;
-        if (worker->state != COORD_WORKER_GONE) ack(core, worker, batch->lease, self->sequence);
+        worker->trials += ack.accepted;
+        if (worker->state != COORD_WORKER_GONE) send_ack(core, worker, ack);
     }
     free(self);
     if (coord_scheduler_waiting(core->scheduler)) coord_core__grant_all(core);
@@ -148,7 +149,8 @@ void coord_core__results(coord_core *core, uint32_t index, const fs_msg_results 
         return;
     }
     if (self == NULL) {
-        ack(core, worker, results->lease, results->sequence);
+        send_ack(core, worker,
+                 (fs_msg_ack){.lease = results->lease, .sequence = results->sequence});
     } else {
         memcpy(self->ranges, runs, count * sizeof *runs);
         self->core = core;

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cblas.h>
+#include <jansson.h>
 
 #include "cores.h"
 #include "log.h"
+#include "nn_cpu.h"
 #include "program.h"
 #include "wk_access.h"
 #include "wk_loop.h"
@@ -33,6 +35,7 @@ typedef struct worker_values {
     uint32_t idle_exit_s;
     double audit;
     int brute_force;
+    int json;
     uint32_t parent_death; /* 0: lives on its own */
     int simulate;
     uint64_t simulate_us;
@@ -71,6 +74,8 @@ static const fs_option worker_options[] = {
     {"campaign", 0, "FILE", FS_OPTION_TEXT, AT(campaign), "the campaign of --replay", 0, 0},
     {"faults", 0, "FILE", FS_OPTION_TEXT, AT(faults),
      "write the faults of the trial of --replay to FILE", 0, 0},
+    {"json", 0, NULL, FS_OPTION_FLAG, AT(json),
+     "print one JSON document in the end: what was run, and what became of it", 0, 0},
     {"brute-force", 0, NULL, FS_OPTION_FLAG, AT(brute_force), NULL, 0, 0},
     {"simulate", 0, NULL, FS_OPTION_FLAG, AT(simulate), NULL, 0, 0},
     {"simulate-us", 0, "MICROSECONDS", FS_OPTION_U64, AT(simulate_us), NULL, 0, 3600e6},
@@ -87,6 +92,19 @@ static fs_status follow_parent(uint32_t pid)
     return fs_fail(FS_EINTERRUPTED, "process %u, which started this worker, is gone", pid);
 }
 
+static fs_status print_counts(const wk_counts *counts, unsigned threads)
+{
+    json_t *root = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "kernel", nn_kernel_name(), "threads",
+        (json_int_t)threads, "trials", (json_int_t)counts->trials, "failed",
+        (json_int_t)counts->failed, "accepted", (json_int_t)counts->accepted, "duplicates",
+        (json_int_t)counts->duplicates, "mismatches", (json_int_t)counts->mismatches);
+    int failed = root == NULL || json_dumpf(root, stdout, JSON_COMPACT) != 0;
+    json_decref(root);
+    putchar('\n');
+    return failed && !ferror(stdout) ? fs_fail(FS_ENOMEM, "no memory for a JSON document") : FS_OK;
+}
+
 static fs_status run(const void *data, const fs_arguments *arguments)
 {
     const worker_values *values = data;
@@ -96,6 +114,9 @@ static fs_status run(const void *data, const fs_arguments *arguments)
     }
     if ((values->replay == NULL) != (values->campaign == NULL)) {
         return fs_fail(FS_EUSAGE, "--replay and --campaign go together");
+    }
+    if (values->json && values->replay != NULL) {
+        return fs_fail(FS_EUSAGE, "--json is of serving a coordinator: --replay prints documents");
     }
     if (values->faults != NULL && values->replay == NULL) {
         return fs_fail(FS_EUSAGE, "--faults belongs to --replay");
@@ -124,7 +145,9 @@ static fs_status run(const void *data, const fs_arguments *arguments)
                                      .idle_exit_ms = (uint64_t)values->idle_exit_s * 1000,
                                      .simulate = values->simulate,
                                      .simulate_us = values->simulate_us};
-    return wk_loop_run(&options);
+    wk_counts counts;
+    FS_TRY(wk_loop_run(&options, &counts));
+    return values->json ? print_counts(&counts, executor.threads) : FS_OK;
 }
 
 int main(int argc, char **argv)

@@ -254,16 +254,18 @@ static void finish(wk_loop *self)
     memset(self, 0, sizeof *self);
 }
 
-fs_status wk_loop_run(const wk_loop_options *options)
+fs_status wk_loop_run(const wk_loop_options *options, wk_counts *counts)
 {
     /* It outlives this function for threads that cannot be waited for. */
     static wk_loop loop;
     wk_loop *self = &loop;
     self->options = options;
+    *counts = (wk_counts){0};
     int rc = uv_loop_init(&self->uv);
     if (rc != 0) return fs_fail(FS_EIO, "cannot make a loop: %s", uv_strerror(rc));
     FS_TRY(start(self));
     while (!self->done) uv_run(&self->uv, UV_RUN_DEFAULT);
+    *counts = wk_session_counts(self->session);
     fs_status status = self->status;
     if (status != FS_OK) status = fs_fail(status, "%s: %s", options->endpoint, self->why);
     finish(self);

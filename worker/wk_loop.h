@@ -7,6 +7,7 @@
 #define WK_LOOP_H
 
 #include "wk_executor.h"
+#include "wk_session.h"
 
 typedef struct wk_loop_options {
     const char *endpoint; /* of the coordinator */
@@ -17,11 +18,11 @@ typedef struct wk_loop_options {
     uint64_t simulate_us;
 } wk_loop_options;
 
-/** Serves until the coordinator, a signal or the idle limit ends it. Compute threads may still run
- * when it returns: the process is to end without waiting for them.
+/** Serves until the coordinator, a signal or the idle limit ends it; `counts` says what it did.
+ * Compute threads may still run when it returns: the process is to end without waiting for them.
  * Errors: FS_EUSAGE for a malformed endpoint; FS_EREFUSED if the coordinator rejected this worker
  * or its models differ; FS_ETIMEOUT if none ever answered within the idle limit; others that kept
  * it from serving. */
-FS_MUST_CHECK fs_status wk_loop_run(const wk_loop_options *options);
+FS_MUST_CHECK fs_status wk_loop_run(const wk_loop_options *options, wk_counts *counts);
 
 #endif

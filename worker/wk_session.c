@@ -30,7 +30,7 @@ struct wk_session {
     int welcomed;
     int drain_returns;
     uint64_t leave_by_ms; /* UINT64_MAX: no hurry */
-    uint64_t trials_done;
+    wk_counts counts;
     unsigned failures_in_a_row;
     uint64_t garbage; /* frames that were no message; the first is said */
 };
@@ -84,7 +84,7 @@ static void say_heartbeat(wk_session *self)
     for (uint32_t i = 0; i < self->holds.count; i++)
         heartbeat->leases[i] = self->holds.at[i].lease.id;
     heartbeat->lease_count = self->holds.count;
-    heartbeat->trials_done = self->trials_done;
+    heartbeat->trials_done = self->counts.trials;
     heartbeat->busy = self->ports.busy(self->ports.data);
     say(self, &message);
 }
@@ -286,6 +286,15 @@ static void on_reject(wk_session *self, const fs_msg_reject *reject)
     leave(self, FS_EREFUSED, why, 0);
 }
 
+static void on_ack(wk_session *self, const fs_msg_ack *ack)
+{
+    if (!wk_outbox_ack(&self->outbox, ack->lease, ack->sequence)) return;
+    self->counts.accepted += ack->accepted;
+    self->counts.duplicates += ack->duplicates;
+    self->counts.mismatches += ack->mismatches;
+    leave_if_drained(self);
+}
+
 static void dispatch(wk_session *self, const fs_message *message)
 {
     switch (message->type) {
@@ -299,8 +308,7 @@ static void dispatch(wk_session *self, const fs_message *message)
         on_grant(self, &message->u.grant.lease);
         break;
     case FS_MSG_ACK:
-        wk_outbox_ack(&self->outbox, message->u.ack.lease, message->u.ack.sequence);
-        leave_if_drained(self);
+        on_ack(self, &message->u.ack);
         break;
     case FS_MSG_STOP:
         on_stop(self, &message->u.stop);
@@ -396,10 +404,11 @@ void wk_session_done(wk_session *self, const wk_done *done, uint64_t now_ms)
         fail(self, status, fs_status_detail());
         return;
     }
-    self->trials_done++;
+    self->counts.trials++;
     if (done->status == FS_OK) {
         self->failures_in_a_row = 0;
     } else {
+        self->counts.failed++;
         fs_warn("trial %llu of cell %u: %s", (unsigned long long)done->trial, done->cell,
                 done->why);
         say_failed(self, done->status, done->why, 0, done);
@@ -479,6 +488,11 @@ void wk_session_drain(wk_session *self, wk_drain how, uint64_t now_ms)
         flush_due(self, 1);
     }
     leave_if_drained(self);
+}
+
+wk_counts wk_session_counts(const wk_session *self)
+{
+    return self->counts;
 }
 
 wk_state wk_session_state(const wk_session *self)

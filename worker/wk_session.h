@@ -71,6 +71,16 @@ void wk_session_tick(wk_session *self, uint64_t now_ms);
 /** A signal or an operator asks the worker to leave. */
 void wk_session_drain(wk_session *self, wk_drain how, uint64_t now_ms);
 
+/** What a session has done so far. */
+typedef struct wk_counts {
+    uint64_t trials;     /* run here, failed ones included */
+    uint64_t failed;     /* without a result */
+    uint64_t accepted;   /* of the results: stored as the first of their trials, */
+    uint64_t duplicates; /* equal to the stored ones, */
+    uint64_t mismatches; /* or not */
+} wk_counts;
+
+wk_counts wk_session_counts(const wk_session *self);
 wk_state wk_session_state(const wk_session *self);
 /** @return results that are finished and not acknowledged. */
 uint64_t wk_session_unacknowledged(const wk_session *self);

@@ -414,11 +414,11 @@ sweep:
         liar.results(lease, [(20, good)])               # a trial that the cell does not have
         liar.results((lease[0], 77), [(0, good)])       # a cell that the plan does not have
         sequence = liar.results(lease, [(0, good), (1, good)])
-        self.assertEqual(liar.receive(fake_worker.ACK), [fake_worker.ACK, lease[0], sequence])
+        self.assertEqual(liar.receive(fake_worker.ACK), [fake_worker.ACK, lease[0], sequence, 2, 0, 0])
         liar.results(lease, [(0, good)])                # once more: a duplicate
-        liar.receive(fake_worker.ACK)
+        self.assertEqual(liar.receive(fake_worker.ACK)[3:], [0, 1, 0])
         liar.results(lease, [(1, fake_worker.record(sdc=3, critical=1))]) # another result: a mismatch
-        liar.receive(fake_worker.ACK)
+        self.assertEqual(liar.receive(fake_worker.ACK)[3:], [0, 0, 1])
         liar.results((12345, 0), [(5, good)])           # a lease that never was: late, and welcome
         liar.receive(fake_worker.ACK)
         status = self.status(out)
@@ -525,9 +525,14 @@ sweep:
     def test_access_file(self):
         path, out = self.write(), self.dir / "out"
         server, _ = self.serve(path, out)
-        worker = self.start("worker", "--access", out / "access.json", "--simulate")
+        worker = self.start("worker", "--access", out / "access.json", "--simulate", "--json",
+                            "--threads", "2", stdout=subprocess.PIPE)
         self.ends(server, 0, out)
-        self.assertEqual(worker.wait(30), 0)
+        said = json.loads(worker.communicate(timeout=30)[0])
+        self.assertEqual(worker.returncode, 0)
+        done = self.json("status", "--json", out)["trials_done"]
+        self.assertEqual((said["trials"], said["accepted"], said["threads"]), (done, done, 2))
+        self.assertEqual((said["failed"], said["duplicates"], said["mismatches"]), (0, 0, 0))
         self.assertIn("<!doctype html>", (out / "report.html").read_text(encoding="utf-8")[:100].lower())
         bad = self.dir / "bad.json"
         for text in ("", "[]", '{"endpoint": 5}', "{"):

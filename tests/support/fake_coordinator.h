@@ -75,7 +75,7 @@ static inline void fake_results(fake *self, const fs_msg_results *results)
     self->last_count += (unsigned)results->last;
     if (self->sequence_count < 1024) self->sequences[self->sequence_count++] = results->sequence;
     fs_message m = {.type = FS_MSG_ACK};
-    m.u.ack = (fs_msg_ack){results->lease, results->sequence};
+    m.u.ack = (fs_msg_ack){results->lease, results->sequence, results->count, 0, 0};
     if (self->ack) fake_say(self, &m);
 }
 

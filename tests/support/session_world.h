@@ -146,7 +146,7 @@ static inline void hear_grant(world *w, uint64_t id, uint32_t cell, uint64_t fir
 static inline void hear_ack(world *w, uint64_t lease, uint64_t sequence)
 {
     fs_message m = {.type = FS_MSG_ACK};
-    m.u.ack = (fs_msg_ack){lease, sequence};
+    m.u.ack = (fs_msg_ack){lease, sequence, 5, 3, 1};
     hear(w, &m);
 }
 

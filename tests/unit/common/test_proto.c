@@ -133,7 +133,8 @@ static fs_message sample(fs_message_type type, int full)
         m.u.grant.deadline_ms = full ? UINT32_MAX : 1;
         break;
     case FS_MSG_ACK:
-        m.u.ack = (fs_msg_ack){full ? UINT64_MAX : 1, full ? UINT64_MAX : 0};
+        m.u.ack = (fs_msg_ack){full ? UINT64_MAX : 1, full ? UINT64_MAX : 0,
+                               full ? FS_RESULTS_PER_MESSAGE_MAX : 0, 2, 1};
         break;
     case FS_MSG_STOP:
         m.u.stop.drain = full;
@@ -241,6 +242,9 @@ static void same(const fs_message *a, const fs_message *b)
         break;
     case FS_MSG_ACK:
         assert_true(a->u.ack.lease == b->u.ack.lease && a->u.ack.sequence == b->u.ack.sequence);
+        assert_int_equal(a->u.ack.accepted, b->u.ack.accepted);
+        assert_int_equal(a->u.ack.duplicates, b->u.ack.duplicates);
+        assert_int_equal(a->u.ack.mismatches, b->u.ack.mismatches);
         break;
     case FS_MSG_STOP:
         assert_int_equal(a->u.stop.drain, b->u.stop.drain);
@@ -290,7 +294,7 @@ static void every_message_comes_back(void **state)
 static void known_bytes(void **state)
 {
     /* Written by hand from the MessagePack specification. */
-    static const uint8_t ack[] = {0x94, 0x02, 0x43, 0x07, 0xcd, 0x01, 0x00};
+    static const uint8_t ack[] = {0x97, 0x02, 0x43, 0x07, 0xcd, 0x01, 0x00, 0x05, 0x01, 0x00};
     static const uint8_t who[] = {0x92, 0x02, 0x40};
     static const uint8_t stop[] = {0x94, 0x02, 0x44, 0x01, 0xa3, 'e', 'n', 'd'};
     static const uint8_t grant[] = {0x94, 0x02, 0x42, 0x94, 0x01, 0x02,
@@ -298,6 +302,7 @@ static void known_bytes(void **state)
     fs_message m;
     assert_int_equal(fs_message_decode(&m, ack, sizeof ack), FS_OK);
     assert_true(m.type == FS_MSG_ACK && m.u.ack.lease == 7 && m.u.ack.sequence == 256);
+    assert_true(m.u.ack.accepted == 5 && m.u.ack.duplicates == 1 && m.u.ack.mismatches == 0);
     assert_int_equal(fs_message_decode(&m, who, sizeof who), FS_OK);
     assert_true(m.type == FS_MSG_WHO);
     assert_int_equal(fs_message_decode(&m, stop, sizeof stop), FS_OK);
@@ -603,7 +608,10 @@ static void other_fields_are_checked(void **state)
     BAD("auus", HEAD(1, FS_MSG_REJECT), "bad \xff byte");
     BAD("auuut", HEAD(2, FS_MSG_STOP), U(2), U(1));
     BAD("auuut", HEAD(2, FS_MSG_STOP), U(1), U(FS_PROTO_WHY_BYTES_MAX + 1));
-    BAD("auuuu", HEAD(2, FS_MSG_ACK), U(0), U(1));
+    OK("auuuuuuu", HEAD(5, FS_MSG_ACK), U(1), U(1), U(FS_RESULTS_PER_MESSAGE_MAX), U(0), U(0));
+    BAD("auuuuuuu", HEAD(5, FS_MSG_ACK), U(0), U(1), U(0), U(0), U(0));
+    BAD("auuuuuuu", HEAD(5, FS_MSG_ACK), U(1), U(1), U(FS_RESULTS_PER_MESSAGE_MAX + 1), U(0), U(0));
+    BAD("auuuu", HEAD(2, FS_MSG_ACK), U(1), U(1)); /* version 1's */
 #define WELCOME(hash, campaign, identity, heartbeat, lease)                                        \
     "auubttuu", HEAD(5, FS_MSG_WELCOME), U(hash), U(campaign), U(identity), U(heartbeat), U(lease)
     OK(WELCOME(32, FS_CAMPAIGN_BYTES_MAX, FS_PROTO_IDENTITY_BYTES_MAX, 1, 1));

@@ -171,7 +171,7 @@ static void results_wait_for_their_acknowledgement(void **state)
     assert_int_equal(waitpid(c->pid, NULL, WNOHANG), 0); /* it owes results */
     for (unsigned i = 0; i < c->sequence_count; i++) {
         fs_message m = {.type = FS_MSG_ACK};
-        m.u.ack = (fs_msg_ack){1, c->sequences[i]};
+        m.u.ack = (fs_msg_ack){.lease = 1, .sequence = c->sequences[i]};
         fake_say(c, &m);
     }
     assert_int_equal(fake_wait(c), 0);

@@ -168,6 +168,10 @@ static void results_are_batched(void **state)
     hear_ack(&w, 1, 0);
     hear_ack(&w, 2, 1); /* no such pair */
     assert_int_equal(wk_session_unacknowledged(w.session), FS_RESULTS_PER_MESSAGE_MAX + 2);
+    const wk_counts counts = wk_session_counts(w.session); /* one of the three meant something */
+    assert_int_equal(counts.trials, 3 + FS_RESULTS_PER_MESSAGE_MAX + 2);
+    assert_int_equal(counts.failed, 0);
+    assert_true(counts.accepted == 5 && counts.duplicates == 3 && counts.mismatches == 1);
     tear_down(&w);
 }
 

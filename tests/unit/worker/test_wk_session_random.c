@@ -190,7 +190,7 @@ static void take_results(world *w, const fs_msg_results *results)
     }
     if (results->last) g->over = 1;
     fs_message m = {.type = FS_MSG_ACK};
-    m.u.ack = (fs_msg_ack){results->lease, results->sequence};
+    m.u.ack = (fs_msg_ack){results->lease, results->sequence, results->count, 0, 0};
     answer(w, &m);
 }
 
