@@ -34,6 +34,14 @@ fs_channels fs_channels_of(const fs_geometry *geometry, uint32_t tensor)
     return conv ? FS_CHANNELS_COLUMNS : FS_CHANNELS_ROWS;
 }
 
+uint64_t fs_channel_count(const fs_geometry *geometry, uint32_t tensor)
+{
+    const fs_tensor *t = &geometry->tensors[tensor];
+    const fs_channels kind = fs_channels_of(geometry, tensor);
+    if (kind == FS_CHANNELS_ROWS) return t->rows;
+    return kind == FS_CHANNELS_COLUMNS ? t->cols : 1;
+}
+
 /* In double a quotient that is a tie is exact, and none that is not becomes one: of two fp32
  * numbers it is at least 2^-33 away from a tie below 128. */
 uint32_t fs_quantise(uint32_t fp32, float scale)
@@ -64,14 +72,11 @@ fs_status fs_scales_new(fs_scales **out, const fs_geometry *geometry)
     self->tensors = calloc(geometry->tensor_count, sizeof *self->tensors);
     for (uint32_t i = 0; self->tensors != NULL && i < geometry->tensor_count; i++) {
         const fs_tensor *t = &geometry->tensors[i];
-        const fs_channels kind = fs_channels_of(geometry, i);
-        self->tensors[i] = (channels){.kind = kind,
+        self->tensors[i] = (channels){.kind = fs_channels_of(geometry, i),
                                       .cols = t->cols,
                                       .elements = (uint64_t)t->rows * t->cols,
                                       .first = self->count,
-                                      .count = kind == FS_CHANNELS_ROWS      ? t->rows
-                                               : kind == FS_CHANNELS_COLUMNS ? t->cols
-                                                                             : 1};
+                                      .count = (size_t)fs_channel_count(geometry, i)};
         self->count += self->tensors[i].count;
     }
     self->tensor_count = geometry->tensor_count;

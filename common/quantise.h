@@ -27,6 +27,8 @@ typedef enum fs_channels {
 } fs_channels;
 
 fs_channels fs_channels_of(const fs_geometry *geometry, uint32_t tensor);
+/** @return the channels of a tensor: so many scales. */
+uint64_t fs_channel_count(const fs_geometry *geometry, uint32_t tensor);
 
 /** @return the word of the bits of a finite fp32 value; `scale` > 0. */
 uint32_t fs_quantise(uint32_t fp32, float scale);

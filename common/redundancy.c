@@ -161,6 +161,19 @@ fs_status fs_check_draw(fs_check_list *out, const fs_fault_space *space, const f
     return FS_OK;
 }
 
+double fs_check_bits_per_value(const fs_geometry *geometry, const fs_protect *protect)
+{
+    double bits = 0;
+    for (uint32_t t = 0; t < geometry->tensor_count; t++) {
+        const fs_tensor *tensor = &geometry->tensors[t];
+        bits +=
+            (double)tensor->rows * tensor->cols * fs_protect_bits_per_word(protect, tensor->cols);
+        if (protect->format == FS_FORMAT_INT8)
+            bits += FS_SCALE_BITS * (double)fs_channel_count(geometry, t);
+    }
+    return bits / (double)geometry->values;
+}
+
 void fs_check_list_free(fs_check_list *self)
 {
     free(self->items);

@@ -50,6 +50,8 @@ void fs_check_list_sort(fs_check_list *self);
 void fs_check_list_free(fs_check_list *self);
 /** @return bits beside the words of the chosen slices. */
 uint64_t fs_check_sites(const fs_fault_space *space, const fs_protect *protect);
+/** @return bits beside the words of a whole model, for each of its values. */
+double fs_check_bits_per_value(const fs_geometry *geometry, const fs_protect *protect);
 /** Applies a fault to a codeword's check bytes, or to a scale's, the lowest first. */
 void fs_check_apply(const fs_check_fault *fault, uint8_t *bytes);
 

@@ -205,6 +205,25 @@ static void print_cells(const fs_plan *plan)
     }
 }
 
+/** What an arm keeps in memory, where that is not fp32 alone. */
+static void print_storage(const fs_plan *plan)
+{
+    const fs_campaign *c = plan->campaign;
+    for (uint32_t a = 0; a < c->arm_count; a++) {
+        const fs_variant *variant = NULL;
+        for (size_t i = 0; i < plan->cell_count && variant == NULL; i++)
+            if (plan->cells[i].arm == a) variant = &plan->variants[plan->cells[i].variant];
+        if (variant == NULL ||
+            (c->arms[a].dtype == FS_FORMAT_FP32 && c->arms[a].protect_count == 0))
+            continue;
+        const fs_format *format = fs_protect_format(&variant->protect);
+        const double beside =
+            fs_check_bits_per_value(plan->models[variant->model].geometry, &variant->protect);
+        printf("# arm %s: words of %s; stored bits a value: %.4g\n", c->arms[a].name, format->name,
+               format->bits + beside);
+    }
+}
+
 static int has_rule(const fs_plan *plan)
 {
     for (size_t i = 0; i < plan->campaign->sweep_count; i++)
@@ -226,6 +245,7 @@ static fs_status print_text(const fs_plan *plan, const char *effective)
         P_WORST, P_RARE, CONFIDENCE_PERCENT);
     printf("# %zu cells, %s%" PRIu64 " trials, about %.1f MB on disk\n", plan->cell_count,
            has_rule(plan) ? "at most " : "", plan->trials, disk / 1e6);
+    print_storage(plan);
     json_t *remarks = json_array();
     FS_TRY(notes(plan, remarks));
     for (size_t i = 0; i < json_array_size(remarks); i++)

@@ -13,17 +13,6 @@ static const fs_protect *protect_of(const summary_arms *self, const summary_arm 
     return &self->summary->plan->variants[row->variant].protect;
 }
 
-/* Mean over the model's values: codecs over whole rows cost less in wide ones. */
-static fs_status redundant_bits(const fs_geometry *geometry, const fs_protect *protect, double *out)
-{
-    fs_fault_space *all = NULL;
-    FS_TRY(
-        fs_fault_space_new(&all, geometry, fs_geometry_components(geometry), NULL, 0, FS_BITS_ALL));
-    *out = (double)fs_check_sites(all, protect) / (double)geometry->values;
-    fs_fault_space_destroy(&all);
-    return FS_OK;
-}
-
 static summary_arm *row_of(summary_arms *self, const fs_cell *cell)
 {
     for (size_t i = 0; i < self->count; i++)
@@ -89,7 +78,7 @@ static fs_status fill(summary_arms *self, fs_store *store)
         summary_arm *row = &self->items[i];
         const fs_protect *protect = protect_of(self, row);
         const fs_geometry *geometry = plan->models[plan->variants[row->variant].model].geometry;
-        FS_TRY(redundant_bits(geometry, protect, &row->redundant_bits));
+        row->redundant_bits = fs_check_bits_per_value(geometry, protect);
         row->bits_per_value = fs_protect_format(protect)->bits + row->redundant_bits;
         fs_status status = fs_store_get_golden(store, row->variant, &row->golden);
         if (status != FS_OK && status != FS_ENOENT) return status;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "assert.h"
 #include "clock.h"
 #include "cores.h"
 #include "dataset.h"
@@ -10,6 +11,7 @@
 #include "hash.h"
 #include "limits.h"
 #include "main.h"
+#include "main_protect.h"
 #include "meter.h"
 #include "names.h"
 #include "nn_cpu.h"
@@ -18,7 +20,7 @@
 
 typedef struct eval_values {
     int json;
-    const char *task, *data, *recipe, *kernel, *logits, *losses;
+    const char *task, *data, *recipe, *kernel, *logits, *losses, *dtype, *protect;
     uint64_t examples;
     uint32_t window, stride, threads;
 } eval_values;
@@ -47,6 +49,11 @@ static const fs_option eval_options[] = {
     {"logits", 0, "FILE", FS_OPTION_TEXT, AT(logits), "write the logits, one input a line", 0, 0},
     {"losses", 0, "FILE", FS_OPTION_TEXT, AT(losses), "write the losses in nats, one input a line",
      0, 0},
+    {"dtype", 0, "fp32|fp16|bf16|int8", FS_OPTION_CHOICE, AT(dtype),
+     "storage format of the weights, and of the activations if it has 16 bits (default: fp32)", 0,
+     0},
+    {"protect", 0, "LIST", FS_OPTION_TEXT, AT(protect),
+     "protections that the weights are stored under: names with commas between them", 0, 0},
     {0},
 };
 
@@ -54,6 +61,7 @@ static const fs_option eval_options[] = {
 typedef struct evaluation {
     const eval_values *values;
     fs_task task;
+    fs_protect protect;
     nn_model *model;
     tok *tokeniser;
     dataset *data;
@@ -121,18 +129,27 @@ static fs_status set_task(evaluation *e, const char *dir, const fs_config *confi
     return FS_OK;
 }
 
+static fs_status set_protect(evaluation *e)
+{
+    const eval_values *v = e->values;
+    const fs_format *format = fs_format_find(v->dtype != NULL ? v->dtype : "fp32");
+    FS_ASSERT(format != NULL); /* the option's choices */
+    return main_protect_parse(&e->protect, v->protect != NULL ? v->protect : "none", format->kind);
+}
+
 /** Reads everything; the cheap checks come before the weights. */
 static fs_status prepare(evaluation *e, const char *dir)
 {
     fs_config config;
     if (e->values->kernel != NULL) FS_TRY(nn_kernel_choose(e->values->kernel));
+    FS_TRY(set_protect(e));
     FS_TRY(fs_config_read(&config, dir));
     FS_TRY(set_task(e, dir, &config));
     FS_TRY(tok_open(&e->tokeniser, dir));
     FS_TRY(dataset_read(&e->data, &e->task, &config, e->tokeniser));
     if (e->values->logits != NULL) FS_TRY(fs_outfile_open(&e->logits, e->values->logits));
     if (e->values->losses != NULL) FS_TRY(fs_outfile_open(&e->losses, e->values->losses));
-    return nn_model_open(&e->model, dir, NULL);
+    return nn_model_open(&e->model, dir, &e->protect);
 }
 
 static fs_status compute(evaluation *e)
@@ -183,6 +200,14 @@ static void add_windows(json_t *root, const evaluation *e)
     json_object_set_new(root, "perplexity_per_word", main_json_real(word_perplexity(e)));
 }
 
+static json_t *protect_json(const fs_protect *protect)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < protect->codec_count; i++)
+        json_array_append_new(list, json_string(protect->codecs[i]->name));
+    return list;
+}
+
 static fs_status print_json(const evaluation *e, const char *model_hash, const char *data_hash)
 {
     int lm = e->data->kind == FS_TASK_LM;
@@ -204,6 +229,9 @@ static fs_status print_json(const evaluation *e, const char *model_hash, const c
     else
         json_object_set_new(root, "correct", json_integer((json_int_t)e->correct));
     json_object_set_new(root, "kernel", json_string(nn_kernel_name()));
+    json_object_set_new(root, "dtype", json_string(fs_protect_format(&e->protect)->name));
+    json_object_set_new(root, "protect", protect_json(&e->protect));
+    json_object_set_new(root, "altered", json_integer((json_int_t)nn_model_altered(e->model)));
     json_object_set_new(root, "model", json_string(e->task.model));
     json_object_set_new(root, "model_hash", json_string(model_hash));
     json_object_set_new(root, "data", json_string(e->task.data));
@@ -223,6 +251,11 @@ static void print_text(const evaluation *e)
                e->data->count, fs_recipe_name(e->task.recipe));
     }
     printf("loss        %.6f nats\n", mean_loss(e));
+    if (!fs_protect_is_plain(&e->protect))
+        printf("stored      as %s%s%s; %" PRIu64 " of %" PRIu64 " weights read as others\n",
+               fs_protect_format(&e->protect)->name, e->protect.codec_count > 0 ? " under " : "",
+               e->protect.codec_count > 0 ? e->values->protect : "", nn_model_altered(e->model),
+               nn_model_geometry(e->model)->values);
     printf("time        %.2f s, %" PRIu64 " tokens, %.0f tokens/s, kernels %s\n", e->seconds,
            tokens, (double)tokens / e->seconds, nn_kernel_name());
 }

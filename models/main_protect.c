@@ -59,7 +59,7 @@ static double value_of(uint32_t bits)
 
 /* --- what is measured --- */
 
-static fs_status parse_list(measurement *self, const char *list)
+fs_status main_protect_parse(fs_protect *out, const char *list, fs_format_kind format)
 {
     char text[LIST_BYTES_MAX];
     const char *names[FS_PROTECT_MAX];
@@ -72,8 +72,7 @@ static fs_status parse_list(measurement *self, const char *list)
             return fs_fail(FS_EUSAGE, "--protect: more than %d protections", FS_PROTECT_MAX);
         names[count++] = name;
     }
-    fs_status status =
-        fs_protect_init_format(&self->whole, names, count, (fs_guard){0}, self->format->kind);
+    fs_status status = fs_protect_init_format(out, names, count, (fs_guard){0}, format);
     return status == FS_ECONFIG || status == FS_ELIMIT ? fs_wrap(FS_EUSAGE, "--protect %s", list)
                                                        : status;
 }
@@ -286,7 +285,7 @@ static fs_status measure(measurement *self, const char *list, const char *dtype)
     self->format = fs_format_find(dtype);
     if (self->format == NULL)
         return fs_fail(FS_EUSAGE, "--dtype: \"%s\" is not one of fp32|fp16|bf16|int8", dtype);
-    FS_TRY(parse_list(self, list));
+    FS_TRY(main_protect_parse(&self->whole, list, self->format->kind));
     const fs_geometry *geometry = nn_model_geometry(self->model);
     FS_TRY(fs_fault_space_new(&self->all, geometry, fs_geometry_components(geometry), NULL, 0,
                               FS_BITS_ALL));

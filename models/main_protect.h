@@ -11,6 +11,10 @@
 
 enum { MAIN_PROTECT_REPETITIONS = 9 };
 
+/** Reads names of protections with commas between them. Errors: FS_EUSAGE saying what is wrong. */
+FS_MUST_CHECK fs_status main_protect_parse(fs_protect *out, const char *list,
+                                           fs_format_kind format);
+
 /** Measures `list`, names with commas between them, on the model's own values, stored as `dtype`.
  *
  * The document: dtype, kernel (of this processor), repetitions, values, rms_weight, rows[]. The

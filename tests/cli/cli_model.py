@@ -161,6 +161,28 @@ class Eval(ModelCase):
             self.assertEqual(files[0], files[1])
             self.assertEqual(files[0], files[2])
 
+    def test_formats(self):
+        model, data = self.tiny(data=30)
+        plain = self.document("eval", model, "--data", data)
+        self.assertEqual((plain["dtype"], plain["protect"], plain["altered"]), ("fp32", [], 0))
+        losses = {plain["loss"]}
+        for dtype in ("fp16", "bf16", "int8"):
+            report = self.document("eval", model, "--data", data, "--dtype", dtype)
+            self.assertEqual(report["dtype"], dtype)
+            self.assertGreater(report["altered"], report["parameters"] / 2)
+            self.assertAlmostEqual(report["loss"], plain["loss"], delta=0.05)
+            losses.add(report["loss"])
+        self.assertEqual(len(losses), 4)
+        report = self.document("eval", model, "--data", data, "--protect", "cep,ep")
+        self.assertEqual(report["protect"], ["cep", "ep"])
+        self.assertGreater(report["altered"], 0)
+        text = self.run_program("eval", model, "--data", data, "--dtype", "bf16", "--protect", "mset").stdout
+        self.assertRegex(text, r"stored      as bf16 under mset; \d+ of \d+ weights read as others")
+        for options, reason in ((("--dtype", "int8", "--protect", "ep"), "int8 has none"),
+                                (("--dtype", "fp8"), "fp8"), (("--protect", "epp"), "unknown protection")):
+            result = self.run_program("eval", model, "--data", data, *options, code=2)
+            self.assertIn(reason, result.stderr)
+
     def test_text_for_people(self):
         model, data = self.tiny()
         out, err = self.model("eval", model, "--data", data)

@@ -88,6 +88,34 @@ class Plan(harness.Case):
         self.assertIn("    kind: [flip, {burst: 4}, value]\n    pattern: [element, {row: 3}, {column: all}]\n", shown)
         self.assertEqual(self.run_program("plan", self.campaign(shown, "again.yaml")).stdout, shown)
 
+    def test_formats(self):
+        for old, new, where in (
+                ("[ep]", "[ep], dtype: int8",
+                 "arm ep: protection 'ep' is of exponents, and int8 has none"),
+                ("[ep]", "[secded], dtype: int8",
+                 "sweep where, arm ep: bits 'exponent': int8 words have no exponent"),
+                ("[ep]", "[ep], dtype: fp8", "campaign.yaml:6: arms[1].dtype: 'fp8'"),
+                ("trials: 5", "trials: 5, dtype: bf16",
+                 "campaign.yaml:8: sweep[0].dtype: belongs to an arm")):
+            self.assertIn(old, TEXT)
+            result = self.run_program("plan", self.campaign(TEXT.replace(old, new)), code=2)
+            self.assertIn(where, result.stderr)
+        text = TEXT.replace("bits: [sign, exponent, [23, 24]]", "bits: [sign, 30]")
+        self.assertNotEqual(text, TEXT)
+        for dtype, last in (("fp16", 15), ("bf16", 15), ("int8", 7)):
+            result = self.run_program("plan", self.campaign(
+                text.replace("[ep]", "[]") + f"dtype: {dtype}\n"), code=2)
+            self.assertIn(f"bit 30: {dtype} words have bits 0..{last}", result.stderr)
+        path = self.campaign(text.replace("[sign, 30]", "[sign, mantissa]").replace("[ep]", "[secded]") +
+                             "dtype: int8\n")
+        cells = {cell["id"]: cell for cell in self.json("plan", "--json", path)["cell_list"]}
+        cell = cells["where/ep,layer=1,component=mlp.up,bits=mantissa"]
+        self.assertEqual(cell["sites"], 7 * cell["values"])
+        shown = self.run_program("plan", path).stdout
+        self.assertIn("    dtype: int8\n", shown)
+        self.assertRegex(shown, r"# arm ep: words of int8; stored bits a value: 1\d\.")
+        self.assertEqual(self.run_program("plan", self.campaign(shown, "again.yaml")).stdout, shown)
+
     def test_weights_and_data_may_be_absent(self):
         path = self.campaign(TEXT.replace("model: bert", "model: bare"))
         result = self.run_program("plan", "--json", path)
