@@ -159,7 +159,8 @@ static fs_status read_header(fs_csv *self)
 fs_status fs_csv_open(fs_csv *out, const char *path, const void *text, size_t size,
                       const fs_csv_column *columns)
 {
-    const char *start = size == 0 ? "" : text;
+    if (size == 0) return fs_fail(FS_EFORMAT, "%s: has no header line", path);
+    const char *start = text;
     *out = (fs_csv){.path = path, .next = start, .end = start + size, .columns = columns};
     while (columns[out->column_count].name != NULL) out->column_count++;
     FS_ASSERT(out->column_count <= FS_CSV_COLUMNS_MAX);
