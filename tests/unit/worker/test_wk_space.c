@@ -1,5 +1,6 @@
 /* The whole fault space: random trials of every site class, format, kind, pattern, protection and
- * guard, the fast path against a brute force that shares nothing with it but the draw. */
+ * guard, the fast path against a brute force that shares nothing with it but the draw.
+ * usage: test_wk_space [--long] [SEED]; a failure leaves its model and data where it says. */
 #include "brute_force.h"
 #include "space_list.h"
 
@@ -8,6 +9,7 @@
 enum { WORLD_CAMPAIGNS = 8, REFUSED_MAX_PERCENT = 3 };
 
 static int is_long;
+static uint64_t seed = 20261122;
 
 /* A random small model with its data. */
 typedef struct world {
@@ -88,6 +90,7 @@ typedef struct bench {
     fs_campaign *campaign;
     fs_plan *plan;
     wk_executor *fast;
+    unsigned threads;
     brute_force brute;
     brute_golden *golden; /* [variant_count] */
     uint64_t outcomes[FS_OUTCOME_COUNT];
@@ -108,7 +111,7 @@ static void compare(bench *self, uint32_t c, uint64_t trial)
     const fs_cell *cell = &self->plan->cells[c];
     fs_trial_record fast, brute;
     fs_buf got = {0}, want = {0};
-    assert_ok(wk_executor_run(self->fast, 0, c, trial, &fast));
+    assert_ok(wk_executor_run(self->fast, (unsigned)trial % self->threads, c, trial, &fast));
     const int metadata = self->drawn->metadata[cell->arm];
     brute_hits listed = {{0}, {0}};
     if (self->list.trials > 0)
@@ -154,7 +157,8 @@ static int bench_open(bench *self, space *all, const world *at, const space_camp
                       uint64_t trials)
 {
     static const uint64_t memory[] = {0, 4000, 1u << 30};
-    const wk_options options = {.threads = 1,
+    self->threads = 1 + (unsigned)space_below(all, 2);
+    const wk_options options = {.threads = self->threads,
                                 .check_always = 1,
                                 .golden_bytes_max = memory[space_below(all, 3)],
                                 .private_bytes_max = memory[space_below(all, 3)]};
@@ -202,7 +206,7 @@ static void test_space(void **state)
     bench b = {0};
     world at;
     uint64_t campaigns = 0, refused = 0, trials = 0;
-    space_open(&all, 20261122, is_long ? 1000 : 30, is_long ? 100 : 1);
+    space_open(&all, seed, is_long ? 1000 : 30, is_long ? 100 : 1);
     while (!space_done(&all)) {
         if (campaigns % WORLD_CAMPAIGNS == 0) {
             if (campaigns > 0) world_close(&at);
@@ -242,7 +246,12 @@ static void test_space(void **state)
 
 int main(int argc, char **argv)
 {
-    is_long = argc > 1 && strcmp(argv[1], "--long") == 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--long") == 0)
+            is_long = 1;
+        else
+            seed = strtoull(argv[i], NULL, 10);
+    }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_space)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
