@@ -1,6 +1,7 @@
 #include "testing.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "file.h"
 #include "outfile.h"
@@ -104,6 +105,35 @@ static void test_a_full_disk_is_found(void **state)
     assert_status(fs_outfile_commit(&out), FS_ENOSPC);
 }
 
+/* What a killed writer left goes; what a living one writes, and what is no such file, stays. */
+static void test_leftovers_of_the_dead_are_swept(void **state)
+{
+    char *dir = testing_folder(), path[FS_PATH_BYTES_MAX], other[FS_PATH_BYTES_MAX + 64];
+    fs_outfile out;
+    assert_ok(fs_path_join(path, dir, "out"));
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) _exit(fs_outfile_open(&out, path) == FS_OK ? 0 : 1);
+    int ended;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    assert_int_equal(count_files(dir), 1);
+    static const char *const parts[4][3] = {
+        {".", "", ".temp"}, {".0", "", ".tmp"}, {"x.", "", ".tmp"}, {".", "x", ".tmp"}};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(other, sizeof other, "%s%s%ld%s%s", path, parts[i][0], (long)child, parts[i][1],
+                 parts[i][2]);
+        assert_ok(fs_file_write_atomic(other, "mine", 4));
+    }
+    assert_ok(fs_outfile_open(&out, path));
+    fs_outfile_sweep(path);
+    assert_int_equal(count_files(dir), 5);
+    assert_ok(fs_outfile_commit(&out));
+    fs_outfile_sweep("/nonexistent/out");
+    assert_int_equal(count_files(dir), 5);
+    testing_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +143,7 @@ int main(void)
         cmocka_unit_test(test_devices_are_written_to_and_not_replaced),
         cmocka_unit_test(test_failures_name_the_path),
         cmocka_unit_test(test_a_full_disk_is_found),
+        cmocka_unit_test(test_leftovers_of_the_dead_are_swept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,34 @@ static void written_parameters(void **unused)
     }
 }
 
+/* Values in memory make the model that their file makes, through any protection. */
+static void values_in_memory(void **state)
+{
+    static const char *const names[3] = {"ep", "range", "secded"};
+    for (unsigned count = 0; count <= 3; count++) {
+        const tiny_spec spec = tiny_spec_default(FS_MODEL_GPT2, FS_TASK_LM);
+        fs_protect protect;
+        subject self;
+        nn_model *file, *memory;
+        make(&self, &spec);
+        const fs_geometry *geometry = nn_model_geometry(self.model);
+        const float **values = calloc(geometry->tensor_count, sizeof *values);
+        assert_non_null(values);
+        for (size_t i = 0; i < geometry->tensor_count; i++)
+            values[i] = tiny_model_tensor(self.tiny, geometry->tensors[i].name)->values;
+        assert_ok(fs_protect_init(&protect, names, count, (fs_guard){0}));
+        assert_ok(nn_model_open(&file, self.dir, &protect));
+        assert_ok(nn_model_of_values(&memory, &geometry->config, values, &protect));
+        assert_true(nn_model_checksum(file) == nn_model_checksum(memory));
+        assert_int_equal(nn_model_altered(file), nn_model_altered(memory));
+        assert_int_equal(nn_model_clean(file, 3, 5), nn_model_clean(memory, 3, 5));
+        nn_model_close(&file);
+        nn_model_close(&memory);
+        free(values);
+        unmake(&self);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(heads_and_widths),
@@ -413,6 +441,7 @@ int main(void)
                                        cmocka_unit_test(large_batches),
                                        cmocka_unit_test(last_layer),
                                        cmocka_unit_test(instruction_sets),
-                                       cmocka_unit_test(written_parameters)};
+                                       cmocka_unit_test(written_parameters),
+                                       cmocka_unit_test(values_in_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,31 @@ static void comes_back_as_it_was(void **state)
     assert_status(tr_checkpoint_read(&in, path), FS_ENOENT);
 }
 
+/* What an owner adds comes back too, and belongs to what is expected of the file. */
+static void an_owner_can_add_bytes(void **state)
+{
+    char text[] = "faults so far: 3", back[sizeof text] = "";
+    tr_checkpoint out = make(written), in = make(found);
+    out.extra = text;
+    in.extra = back;
+    out.extra_bytes = in.extra_bytes = sizeof text;
+    assert_ok(tr_checkpoint_write(&out, path));
+    assert_ok(tr_checkpoint_read(&in, path));
+    assert_string_equal(back, "faults so far: 3");
+    assert_memory_equal(found, written, sizeof found);
+    in.extra_bytes--;
+    assert_status(tr_checkpoint_read(&in, path), FS_EREFUSED);
+    in.extra_bytes = 0;
+    assert_status(tr_checkpoint_read(&in, path), FS_EREFUSED);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, -(long)FS_HASH_BYTES - 3, SEEK_END), 0);
+    fputc('X', file);
+    fclose(file);
+    in.extra_bytes = sizeof text;
+    assert_status(tr_checkpoint_read(&in, path), FS_ECORRUPT);
+}
+
 /* One bit of each byte in turn, then each length short of the whole, then too long ones. */
 static void every_damage_is_told(void **state)
 {
@@ -178,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(comes_back_as_it_was, begin, end),
+        cmocka_unit_test_setup_teardown(an_owner_can_add_bytes, begin, end),
         cmocka_unit_test_setup_teardown(every_damage_is_told, begin, end),
         cmocka_unit_test_setup_teardown(a_kill_leaves_a_whole_one, begin, end),
         cmocka_unit_test_setup_teardown(a_failed_write_keeps_the_one_before, begin, end),

@@ -180,6 +180,75 @@ static void sites_and_tensors_that_are_not_asked_for_stay(void **state)
     }
 }
 
+/* Lists made by hand, and what was told of each word. */
+typedef struct told {
+    fs_fault items[3];
+    size_t count, hits;
+    tr_fault_hit hit[8];
+} told;
+
+static fs_status give(void *context, fs_tune_array array, uint64_t step, fs_fault_list *out)
+{
+    const told *self = context;
+    assert_int_equal(step, 6);
+    out->count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        fs_fault fault = self->items[i];
+        fault.element += array; /* another one in each array */
+        FS_TRY(fs_fault_list_add(out, fault));
+    }
+    return FS_OK;
+}
+
+static void tell(void *context, const tr_fault_hit *hit)
+{
+    told *self = context;
+    assert_true(self->hits < 8);
+    self->hit[self->hits++] = *hit;
+}
+
+static void lists_hit_what_they_name(void **state)
+{
+    arrays self;
+    tr_faults *faults;
+    arrays_make(&self);
+    told lists = {.count = 3,
+                  .items = {{.tensor = 1, .element = 40, .bit = 3, .kind = FS_FAULT_FLIP},
+                            {.tensor = 1, .element = 40, .bit = 30, .kind = FS_FAULT_STUCK1},
+                            {.tensor = 4, .element = 0, .bit = 31, .kind = FS_FAULT_STUCK0}}};
+    const tr_fault_draws draws = {&lists, 1 << FS_TUNE_GRADIENTS | 1 << FS_TUNE_PARAMETERS, give,
+                                  tell};
+    const tr_faults_options options = {.draws = &draws, .clear_bit_30 = 1};
+    const size_t first = self.layout->tensors[1].first + 40, last = self.layout->tensors[4].first;
+    self.now[0][last] = self.before[0][last] = -(float)NAN;
+    assert_ok(tr_faults_new(&faults, &options, NULL));
+    assert_int_equal(tr_faults_hooks(faults)->skips, 0);
+    step(&self, faults, 6);
+    uint32_t want[2][2]; /* [array][word] */
+    want[0][0] = (word_of(self.before[0][first]) ^ 8) | 0x40000000;
+    want[0][1] = 0x7fc00000; /* one NaN stands for all */
+    want[1][0] = (word_of(self.before[1][first + FS_TUNE_PARAMETERS]) ^ 8) & ~0x40000000u;
+    want[1][1] = word_of(self.before[1][last + FS_TUNE_PARAMETERS]) & 0x3fffffff;
+    assert_int_equal(word_of(self.now[0][first]), want[0][0]);
+    assert_int_equal(word_of(self.now[0][last]), want[0][1]);
+    assert_int_equal(word_of(self.now[1][first + FS_TUNE_PARAMETERS]), want[1][0]);
+    assert_int_equal(word_of(self.now[1][last + FS_TUNE_PARAMETERS]), want[1][1]);
+    self.now[0][first] = self.before[0][first];
+    self.now[0][last] = self.before[0][last];
+    self.now[1][first + FS_TUNE_PARAMETERS] = self.before[1][first + FS_TUNE_PARAMETERS];
+    self.now[1][last + FS_TUNE_PARAMETERS] = self.before[1][last + FS_TUNE_PARAMETERS];
+    for (size_t k = 0; k < 4; k++) /* and nothing else */
+        assert_memory_equal(self.now[k], self.before[k], self.layout->floats * sizeof(float));
+    assert_int_equal(lists.hits, 4);
+    assert_true(lists.hit[0].array == FS_TUNE_GRADIENTS && lists.hit[0].count == 2);
+    assert_int_equal(lists.hit[0].effective, 2);
+    assert_int_equal(lists.hit[2].read, want[1][0]);
+    assert_int_equal(lists.hit[2].after, want[1][0] | 0x40000000);
+    assert_int_equal(tr_faults_count(faults, TR_FAULT_GRADIENTS), 3);
+    tr_faults_destroy(&faults);
+    arrays_free(&self);
+}
+
 static void words_of_sites(void **state)
 {
     unsigned sites;
@@ -308,6 +377,7 @@ int main(void)
         cmocka_unit_test(flips_are_as_many_as_the_rate_says),
         cmocka_unit_test(what_is_hit_is_a_function_of_key_site_and_step),
         cmocka_unit_test(sites_and_tensors_that_are_not_asked_for_stay),
+        cmocka_unit_test(lists_hit_what_they_name),
         cmocka_unit_test(words_of_sites),
         cmocka_unit_test(every_stage_is_hit),
         cmocka_unit_test(activations_do_not_depend_on_threads),

@@ -9,14 +9,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "dataset.h"
-#include "hash.h"
-#include "nn_eval.h"
-#include "tok.h"
+#include "by_hand.h"
 #include "tr_hash.h"
-#include "tr_load.h"
-#include "tr_save.h"
-#include "tr_trainer.h"
 #include "tuning.h"
 
 static const char *const arms = "  - {name: plain}\n  - {name: kept, protect: [ep, secded]}\n";
@@ -70,226 +64,41 @@ static char *subfolder(const fixture *f, const char *name)
     return path;
 }
 
-/* --- The loop of the test's own ----------------------------------------------------------------
- */
+/* --- Against the loop by hand -------------------------------------------------------------- */
 
-typedef struct oracle {
-    const fixture *f;
-    const fs_cell *cell;
-    uint64_t trial;
-    tr_layout *layout;
-    tr_weights *weights;
-    tr_pool *pool;
-    uint64_t faults, effective, visible;
-    uint64_t diverged;     /* step from 1; 0: it did not */
-    fs_fault_record first; /* fault */
-} oracle;
-
-static void hit(oracle *self, fs_tune_array array, uint64_t step, float *values)
+static void assert_as_by_hand(const fixture *f, const fs_cell *cell, uint64_t trial,
+                              const fs_trial_record *record)
 {
-    const fs_cell *cell = self->cell;
-    const int ep = self->f->campaign->finetune.exponent_protection;
-    fs_fault_list list = {0};
-    assert_ok(fs_tune_draw(&list, cell->space, cell->amount, &cell->form, cell->draw_key,
-                           self->trial, step, array));
-    float *before = malloc(self->layout->floats * sizeof *before);
-    assert_non_null(before);
-    memcpy(before, values, self->layout->floats * sizeof *before);
-    for (size_t i = 0; i < list.count; i++) {
-        const fs_fault *fault = &list.items[i];
-        const size_t at = self->layout->tensors[fault->tensor].first + fault->element;
-        uint32_t word, old;
-        memcpy(&word, &values[at], sizeof word);
-        old = word;
-        if (fault->kind == FS_FAULT_FLIP) word ^= 1u << fault->bit;
-        if (fault->kind == FS_FAULT_STUCK1) word |= 1u << fault->bit;
-        if (fault->kind == FS_FAULT_STUCK0) word &= ~(1u << fault->bit);
-        self->effective += word != old;
-        if (ep && array == FS_TUNE_PARAMETERS) word &= ~(1u << 30);
-        memcpy(&values[at], &word, sizeof word);
-        if (self->faults++ == 0)
-            self->first = (fs_fault_record){.tensor = fault->tensor,
-                                            .bit = fault->bit,
-                                            .place = (uint16_t)array,
-                                            .element = fault->element,
-                                            .before = old,
-                                            .step = (uint32_t)step};
-    }
-    for (size_t i = 0; i < self->layout->floats; i++)
-        self->visible += memcmp(&before[i], &values[i], sizeof *before) != 0;
-    free(before);
-    fs_fault_list_free(&list);
-}
-
-static int is_hit(const oracle *self, uint64_t step)
-{
-    return !self->cell->transient ||
-           step == fs_tune_pick(self->cell->draw_key, self->trial, self->cell->steps);
-}
-
-static fs_status after_gradients(void *context, const tr_state *state)
-{
-    oracle *self = context;
-    if (strcmp(self->cell->site->name, "gradients") == 0 && is_hit(self, state->step))
-        hit(self, FS_TUNE_GRADIENTS, state->step, state->grads);
-    return FS_OK;
-}
-
-/* Exponent protection, if the campaign has it. */
-static void clip(const oracle *self, float *values)
-{
-    const float most = 2 - 0x1p-23f;
-    if (!self->f->campaign->finetune.exponent_protection) return;
-    for (size_t i = 0; i < self->layout->floats; i++)
-        values[i] = fmaxf(-most, fminf(most, values[i]));
-}
-
-static fs_status after_update(void *context, const tr_state *state)
-{
-    oracle *self = context;
-    clip(self, state->values);
-    if (!is_hit(self, state->step)) return FS_OK;
-    if (strcmp(self->cell->site->name, "optimizer") == 0) {
-        if (self->cell->set & 1) hit(self, FS_TUNE_ADAM_M, state->step, state->m);
-        if (self->cell->set & 2) hit(self, FS_TUNE_ADAM_V, state->step, state->v);
-    }
-    if (strcmp(self->cell->site->name, "parameters") == 0)
-        hit(self, FS_TUNE_PARAMETERS, state->step, state->values);
-    return FS_OK;
-}
-
-static void oracle_open(oracle *self, const fixture *f, fs_config *config)
-{
-    size_t fresh;
-    *self = (oracle){.f = f};
-    assert_ok(fs_config_read(config, f->folder));
-    assert_ok(tr_layout_new(&self->layout, config,
-                            config->task == FS_TASK_LM ? TR_HEAD_CAUSAL : TR_HEAD_CLASSIFY));
-    assert_ok(tr_weights_new(&self->weights, self->layout));
-    assert_ok(tr_pool_new(&self->pool, 2));
-    assert_ok(tr_load_weights(self->weights, f->folder, &fresh));
-    assert_int_equal(fresh, 0);
-}
-
-static void oracle_close(oracle *self)
-{
-    tr_weights_destroy(&self->weights);
-    tr_layout_destroy(&self->layout);
-    tr_pool_destroy(&self->pool);
-}
-
-/* Tunes; the weights are what came out. */
-static void oracle_run(oracle *self, const fixture *f, const fs_cell *cell, uint64_t trial)
-{
-    const fs_finetune *s = &f->campaign->finetune;
-    fs_config config;
-    tok *tokeniser;
-    tr_source *source;
-    tr_trainer *trainer;
-    oracle_open(self, f, &config);
-    clip(self, tr_weights_values(self->weights));
-    self->cell = cell;
-    self->trial = trial;
-    assert_ok(tok_open(&tokeniser, f->folder));
-    const tr_source_options options = {.head = self->layout->head,
-                                       .seed = fs_hash_key(s->seed, "order"),
-                                       .batch = s->batch,
-                                       .window = config.positions};
-    assert_ok(tr_source_open(&source, s->data, &config, tokeniser, &options));
-    const tr_trainer_options training = {
-        .objective = {.dropout = 0.1f,
-                      .attention_dropout = 0.1f,
-                      .key = fs_hash_key(s->seed, "dropout"),
-                      .accumulate = 1},
-        .adamw = {0.9, 0.999, 1e-8, 0.01},
-        .schedule = {TR_SCHEDULE_LINEAR, s->rate, (uint64_t)(0.1 * (double)s->steps), s->steps},
-        .clip = 1};
-    const tr_hooks hooks = {.context = self, .gradients = after_gradients, .updated = after_update};
-    assert_ok(tr_trainer_new(&trainer, &training, self->weights, self->pool, source, &hooks, NULL));
-    for (uint64_t i = 0; i < s->steps && self->diverged == 0; i++) {
-        tr_step_report report;
-        const fs_status status = tr_trainer_step(trainer, &report);
-        if (status != FS_OK) assert_status(status, FS_EDIVERGED);
-        if (status != FS_OK) self->diverged = i + 1;
-    }
-    tr_trainer_destroy(&trainer);
-    tr_source_close(&source);
-    tok_close(&tokeniser);
-}
-
-/* What a folder's model answers. */
-typedef struct answers {
-    const dataset *data;
-    uint64_t right, answers;
-    double loss;
-} answers;
-
-static fs_status take(void *context, const nn_eval_item *item)
-{
-    answers *self = context;
-    self->loss += item->loss;
-    self->answers += item->answers;
-    self->right += self->data->labels != NULL && item->answer == self->data->labels[item->input];
-    return FS_OK;
-}
-
-/* Saves the tuned model to a folder, opens that through the protection, and answers everything. */
-static answers evaluate(const oracle *self, const fs_variant *variant)
-{
-    char *dir = testing_folder();
-    nn_model *model;
-    tok *tokeniser;
-    dataset *data;
-    answers out = {0};
-    const tr_save_options options = {.tokenizer = self->f->folder, .end_token = -1};
-    assert_ok(tr_save(self->layout, tr_weights_values(self->weights), dir, &options));
-    assert_ok(nn_model_open(&model, dir, &variant->protect));
-    assert_ok(tok_open(&tokeniser, self->f->folder));
-    assert_ok(dataset_read(&data, &self->f->campaign->task, &nn_model_geometry(model)->config,
-                           tokeniser));
-    out.data = data;
-    const nn_eval_options eval = {.threads = 1, .sink = take, .context = &out};
-    assert_ok(nn_eval_run(model, data, &eval));
-    dataset_destroy(&data);
-    tok_close(&tokeniser);
-    nn_model_close(&model);
-    testing_remove(dir);
-    return out;
-}
-
-static void assert_as_oracle(const fixture *f, const fs_cell *cell, uint64_t trial,
-                             const fs_trial_record *record)
-{
-    oracle by_hand;
+    by_hand other;
     fs_hash hash;
-    oracle_run(&by_hand, f, cell, trial);
-    tr_hash_values(&hash, by_hand.layout, tr_weights_values(by_hand.weights));
+    by_hand_run(&other, f, cell, trial);
+    tr_hash_values(&hash, other.layout, tr_weights_values(other.weights));
     if (!fs_hash_equal(&hash, &record->model))
         fail_msg("%s/%d: another model than by hand", cell->id, (int)trial);
     assert_int_equal(record->tuned, 1);
-    assert_int_equal(record->diverged, by_hand.diverged);
-    assert_int_equal(record->faults, by_hand.faults);
-    assert_int_equal(record->effective, by_hand.effective);
-    assert_int_equal(record->visible, by_hand.visible);
+    assert_int_equal(record->diverged, other.diverged);
+    assert_int_equal(record->faults, other.faults);
+    assert_int_equal(record->effective, other.effective);
+    assert_int_equal(record->visible, other.visible);
     if (record->kept > 0) {
-        const fs_fault_record *a = &record->fault[0], *b = &by_hand.first;
+        const fs_fault_record *a = &record->fault[0], *b = &other.first;
         assert_true(a->tensor == b->tensor && a->bit == b->bit && a->place == b->place &&
                     a->element == b->element && a->step == b->step && a->before == b->before);
     }
-    if (by_hand.diverged != 0) {
-        oracle_close(&by_hand);
+    if (other.diverged != 0) {
+        by_hand_close(&other);
         return;
     }
-    const answers came = evaluate(&by_hand, &f->plan->variants[cell->variant]);
+    const by_hand_answers came = by_hand_evaluate(&other, &f->plan->variants[cell->variant]);
     assert_int_equal(record->answers, came.answers);
     const double loss = came.loss / (double)came.answers;
     assert_true(record->loss == loss || (isnan(record->loss) && isnan(loss)));
-    if (came.data->labels != NULL)
+    if (f->campaign->task.kind != FS_TASK_LM)
         assert_true(record->metric == (double)came.right / (double)came.answers);
-    oracle_close(&by_hand);
+    by_hand_close(&other);
 }
 
-static void check_against_oracle(fs_model_kind kind, const char *finetune)
+static void check_against_hand(fs_model_kind kind, const char *finetune)
 {
     const fixture_options options = make_options(kind, finetune);
     fixture f;
@@ -301,7 +110,7 @@ static void check_against_oracle(fs_model_kind kind, const char *finetune)
         const fs_cell *cell = &f.plan->cells[c];
         for (uint64_t t = 0; t < cell->trials; t++) {
             const fs_trial_record record = trial_run(e, 0, c, t, &bytes);
-            assert_as_oracle(&f, cell, t, &record);
+            assert_as_by_hand(&f, cell, t, &record);
             outcomes[record.outcome]++;
             changed += record.outcome != FS_OUTCOME_MASKED && record.diverged == 0;
             if (strncmp(cell->id, "none/", 5) == 0) trial_assert_golden(e, cell, &record);
@@ -315,18 +124,18 @@ static void check_against_oracle(fs_model_kind kind, const char *finetune)
 
 static void a_classifier_is_tuned_as_by_hand(void **state)
 {
-    check_against_oracle(FS_MODEL_BERT, section);
+    check_against_hand(FS_MODEL_BERT, section);
 }
 
 static void a_language_model_is_tuned_as_by_hand(void **state)
 {
-    check_against_oracle(FS_MODEL_GPT2, section);
+    check_against_hand(FS_MODEL_GPT2, section);
 }
 
 static void exponent_protection_is_as_by_hand(void **state)
 {
-    check_against_oracle(FS_MODEL_BERT, "steps: 4, batch: 6, learning_rate: 0.3, "
-                                        "exponent_protection: true");
+    check_against_hand(FS_MODEL_BERT, "steps: 4, batch: 6, learning_rate: 0.3, "
+                                      "exponent_protection: true");
 }
 
 /* --- Nothing but the trial decides --------------------------------------------------------------
@@ -578,17 +387,18 @@ static void kept_models_are_whole(void **state)
     char hex[FS_HASH_HEX_BYTES], dir[FS_PATH_BYTES_MAX + 80];
     fs_hash_hex(&record.model, hex);
     snprintf(dir, sizeof dir, "%s/models/%s", work, hex);
-    oracle kept;
+    by_hand kept;
     fs_config config;
     fs_hash hash;
     size_t fresh;
-    oracle_open(&kept, &f, &config);
+    by_hand_open(&kept, &f, &config);
     assert_ok(tr_load_weights(kept.weights, dir, &fresh));
     tr_hash_values(&hash, kept.layout, tr_weights_values(kept.weights));
     assert_true(fs_hash_equal(&hash, &record.model));
-    const answers came = evaluate(&kept, &f.plan->variants[f.plan->cells[cell].variant]);
+    const by_hand_answers came =
+        by_hand_evaluate(&kept, &f.plan->variants[f.plan->cells[cell].variant]);
     assert_true(record.loss == came.loss / (double)came.answers);
-    oracle_close(&kept);
+    by_hand_close(&kept);
     fs_buf_free(&bytes);
     wk_executor_destroy(&e);
     free(work);
