@@ -12,8 +12,9 @@
  *
  * What is read: a hit value goes through the sweep's read guard once, right behind the fault, if
  * the fault changed it. Values that no fault hit are not looked at: they are what arithmetic made,
- * and a guard on them would change clean runs. Protections are codes of stored weights and never
- * see an activation. The words are of the arm's storage format if it has 16 bits, else fp32.
+ * and a guard on them would change clean runs. Codecs are of stored weights and never see an
+ * activation; bounds of a golden run (nn_ranges.h) see them all. The words are of the arm's storage
+ * format if it has 16 bits, else fp32.
  *
  * Thread rule: reentrant. Source: `faults.md`, "Sites"; the paper's In / 1..N / Out are
  * embedding.out, block.out of each layer, logits. */

@@ -6,8 +6,8 @@
 #include "campaign_read.h"
 #include "number.h"
 
-/* fs_sweep.transient while the sweep is read; 0: not given */
 enum { DRAWN_FIELDS = 5 };
+/* fs_sweep.transient while the sweep is read; 0: not given */
 enum { PERSISTENCE_PERMANENT = 1, PERSISTENCE_TRANSIENT };
 
 static const char *const amount_words[] = {"count", "rate", "ber", NULL};

@@ -15,7 +15,7 @@ enum {
     FS_AXIS_MAX = 128,               /* values on one axis of a sweep */
     FS_PROTECT_MAX = 8,              /* protections composed in one arm */
     FS_CELLS_MAX = 100000,           /* cells in a campaign */
-    FS_VARIANTS_MAX = 4096,          /* (model, protection, guard)s in a campaign */
+    FS_VARIANTS_MAX = 4096,          /* (model, format, protection, guard, tuned)s */
     FS_CAMPAIGN_BYTES_MAX = 1 << 20, /* a campaign file */
     FS_YAML_DEPTH_MAX = 16,          /* nesting in a campaign file */
     FS_YAML_NODES_MAX = 100000,      /* nodes visited in a campaign file, aliases expanded */

@@ -73,9 +73,9 @@ typedef struct fs_trial_record {
     uint64_t miscorrected;    /* of the corrected: the value still differs from clean */
     uint64_t check_faults;    /* drawn in a protection's redundant bits, beside `faults` */
     uint64_t faults_checksum; /* fs_fault_list_checksum, fs_activation_checksum, fs_tune_checksum */
-    uint32_t diverged; /* tuned: the step, from 1, whose loss or gradient was not finite: there
-                          is no model then, and every input is DUE; 0: none was */
-    fs_hash model;     /* tuned: BLAKE2b-256 of the parameters that came out (tr_hash_values) */
+    uint32_t diverged; /* tuned: the step, from 1, whose loss or gradient was not finite: tuning
+                          ended there, and every input is DUE; 0: none was */
+    fs_hash model;     /* tuned: BLAKE2b-256 of the parameters as they were left (tr_hash_values) */
     uint32_t kept;     /* faults written out: the first min(faults, FS_FAULTS_KEPT_MAX) */
     fs_fault_record fault[FS_FAULTS_KEPT_MAX];
 } fs_trial_record;
