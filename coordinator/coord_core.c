@@ -150,6 +150,14 @@ void coord_core__garbage(coord_core *self, int64_t index, const char *why)
             total);
 }
 
+void coord_core__judge(coord_core *self, uint32_t index, fs_status status)
+{
+    if (status == FS_EPROTO)
+        coord_core__garbage(self, index, fs_status_detail());
+    else
+        coord_core__must(self, status);
+}
+
 void coord_core__quarantine(coord_core *self, const char *cause)
 {
     coord_quarantine found;

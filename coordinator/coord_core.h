@@ -79,6 +79,8 @@ void coord_core_fail(coord_core *self, fs_status status);
 void coord_core__send(coord_core *self, const fs_peer *peer, const fs_message *message);
 /** Ends the campaign by a status of the scheduler that is no worker's fault; nothing is lost. */
 void coord_core__must(coord_core *self, fs_status status);
+/** The same of what a worker's message led to: where it is FS_EPROTO the message was garbage. */
+void coord_core__judge(coord_core *self, uint32_t index, fs_status status);
 /** Counts and says that a frame made no sense. */
 void coord_core__garbage(coord_core *self, int64_t worker, const char *why);
 /** Grants a worker whatever it may have. */

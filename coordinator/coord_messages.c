@@ -65,12 +65,9 @@ static void on_hello(coord_core *self, const fs_peer *peer, const fs_msg_hello *
     size_t held = ours ? hello->lease_count : 0;
     coord_core__must(self, coord_scheduler_keep(self->scheduler, index, hello->leases, held));
     for (size_t i = 0; i < held; i++) {
-        status =
-            coord_scheduler_adopt(self->scheduler, index, &hello->leases[i], fs_clock_mono_ms());
-        if (status == FS_EPROTO)
-            coord_core__garbage(self, index, fs_status_detail());
-        else
-            coord_core__must(self, status);
+        coord_core__judge(
+            self, index,
+            coord_scheduler_adopt(self->scheduler, index, &hello->leases[i], fs_clock_mono_ms()));
         uint32_t cell = hello->leases[i].cell; /* of a lease that we know it may be anything */
         if (cell < self->plan->cell_count && worker->golden[self->plan->cells[cell].variant])
             coord_scheduler_warm(self->scheduler, hello->leases[i].id);
@@ -174,11 +171,8 @@ static void on_failed(coord_core *self, uint32_t index, const fs_msg_failed *fai
     }
     fs_status status =
         coord_scheduler_trial_failed(self->scheduler, failed->lease, failed->cell, failed->trial);
-    if (status == FS_EPROTO) {
-        coord_core__garbage(self, index, fs_status_detail());
-        return;
-    }
-    coord_core__must(self, status);
+    coord_core__judge(self, index, status);
+    if (status == FS_EPROTO) return;
     fs_warn("trial %s/%" PRIu64 " failed on %s: %s", self->plan->cells[failed->cell].id,
             failed->trial, worker->host, why);
     coord_core__event(self, "trial-failed", "%s/%" PRIu64 " on %s: %s",
@@ -189,11 +183,8 @@ static void on_failed(coord_core *self, uint32_t index, const fs_msg_failed *fai
 static void on_return(coord_core *self, uint32_t index, const fs_msg_return *returned)
 {
     coord_worker *worker = coord_workers_at(self->workers, index);
-    fs_status status = coord_scheduler_returned(self->scheduler, index, &returned->lease);
-    if (status == FS_EPROTO)
-        coord_core__garbage(self, index, fs_status_detail());
-    else
-        coord_core__must(self, status);
+    coord_core__judge(self, index,
+                      coord_scheduler_returned(self->scheduler, index, &returned->lease));
     coord_worker_transition(worker, COORD_WORKER_DRAINS);
     coord_core__grant_all(self);
 }

@@ -142,10 +142,7 @@ void coord_core__results(coord_core *core, uint32_t index, const fs_msg_results 
                                      count, results->last, results->cost_us, fs_clock_mono_ms());
     if (status != FS_OK) {
         free(self);
-        if (status == FS_EPROTO)
-            coord_core__garbage(core, index, fs_status_detail());
-        else
-            coord_core_fail(core, status);
+        coord_core__judge(core, index, status);
         return;
     }
     if (self == NULL) {
