@@ -6,16 +6,6 @@
 
 enum { CLASSES_MAX = 16, LIST_FIELDS_MAX = 8 };
 
-static const struct {
-    const char *word;
-    unsigned flag;
-} by_words[] = {{"layer", FS_BY_LAYER},
-                {"component", FS_BY_COMPONENT},
-                {"group", FS_BY_GROUP},
-                {"stage", FS_BY_STAGE}};
-
-enum { BY_WORDS = sizeof by_words / sizeof by_words[0] };
-
 static fs_status read_word(const fs_yaml_at *at, void *target)
 {
     fs_sweep *sweep = target;
@@ -61,14 +51,14 @@ static fs_status read_layers(const fs_yaml_at *at, void *target)
 
 static fs_status read_by_word(const fs_yaml_at *at, void *target)
 {
-    const char *words[BY_WORDS + 1] = {NULL};
+    const char *words[FS_BY_COUNT + 1] = {NULL};
     fs_sweep *sweep = target;
     size_t choice;
-    for (size_t i = 0; i < BY_WORDS; i++) words[i] = by_words[i].word;
+    for (unsigned i = 0; i < FS_BY_COUNT; i++) words[i] = fs_by_word(i);
     FS_TRY(fs_yaml_choice(at, words, &choice));
-    if (sweep->by & by_words[choice].flag)
+    if (sweep->by >> choice & 1)
         return fs_yaml_fail(at, FS_ECONFIG, "'%s' is given twice", words[choice]);
-    sweep->by |= by_words[choice].flag;
+    sweep->by |= 1u << choice;
     return FS_OK;
 }
 
@@ -76,7 +66,7 @@ static fs_status read_by(const fs_yaml_at *at, void *target)
 {
     fs_sweep *sweep = target;
     if (fs_yaml_is_word(at, "none")) return FS_OK;
-    FS_TRY(fs_yaml_each(at, BY_WORDS, read_by_word, target));
+    FS_TRY(fs_yaml_each(at, FS_BY_COUNT, read_by_word, target));
     if ((sweep->by & FS_BY_COMPONENT) && (sweep->by & FS_BY_GROUP))
         return fs_yaml_fail(
             at, FS_ECONFIG,
@@ -86,10 +76,10 @@ static fs_status read_by(const fs_yaml_at *at, void *target)
 
 static fs_status check_by(const fs_yaml_at *at, const fs_sweep *sweep)
 {
-    for (size_t i = 0; i < BY_WORDS; i++)
-        if (sweep->by & by_words[i].flag & ~sweep->site->by)
+    for (unsigned i = 0; i < FS_BY_COUNT; i++)
+        if ((sweep->by & ~sweep->site->by) >> i & 1)
             return fs_yaml_fail(at, FS_ECONFIG, "%s are divided by %s; '%s' is not one of them",
-                                sweep->site->name, sweep->site->division, by_words[i].word);
+                                sweep->site->name, sweep->site->division, fs_by_word(i));
     return FS_OK;
 }
 
@@ -142,9 +132,9 @@ fs_status fs__by_write(unsigned by, fs_buf *out)
 {
     const char *separator = "[";
     if (by == 0) return fs_buf_puts(out, "none");
-    for (size_t i = 0; i < BY_WORDS; i++) {
-        if (!(by & by_words[i].flag)) continue;
-        FS_TRY(fs_buf_printf(out, "%s%s", separator, by_words[i].word));
+    for (unsigned i = 0; i < FS_BY_COUNT; i++) {
+        if (!(by >> i & 1)) continue;
+        FS_TRY(fs_buf_printf(out, "%s%s", separator, fs_by_word(i)));
         separator = ", ";
     }
     return fs_buf_puts(out, "]");

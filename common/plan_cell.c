@@ -138,11 +138,9 @@ static fs_status name_cell(const expansion *e, const char *part, fs_cell *cell)
         fits &= cell->layer < 0 ? append(cell->id, ",layer=none")
                                 : append(cell->id, ",layer=%d", cell->layer);
     if (e->parts_vary)
-        fits &= append(cell->id, ",%s=%s",
-                       sweep->by & FS_BY_COMPONENT ? "component"
-                       : sweep->by & FS_BY_GROUP   ? "group"
-                                                   : "stage",
-                       part);
+        fits &=
+            append(cell->id, ",%s=%s",
+                   fs_by_word((unsigned)__builtin_ctz(sweep->by & ~(unsigned)FS_BY_LAYER)), part);
     fs_number_text(cell->amount.value, number);
     if (sweep->amount_count > 1)
         fits &= append(cell->id, ",%s=%s", fs_amount_name(sweep->amount_kind), number);

@@ -85,10 +85,10 @@ static fs_status put_site(const fs_sweep *sweep, fs_buf *out)
                          sweep->layer_count == 0 ? " all" : ""));
     for (size_t i = 0; i < sweep->layer_count; i++)
         FS_TRY(fs_buf_printf(out, " %d", sweep->layers[i]));
-    return fs_buf_printf(
-        out, "\nsweep.%s.by:%s%s%s%s%s\n", sweep->name, sweep->by == 0 ? " none" : "",
-        sweep->by & FS_BY_LAYER ? " layer" : "", sweep->by & FS_BY_COMPONENT ? " component" : "",
-        sweep->by & FS_BY_GROUP ? " group" : "", sweep->by & FS_BY_STAGE ? " stage" : "");
+    FS_TRY(fs_buf_printf(out, "\nsweep.%s.by:%s", sweep->name, sweep->by == 0 ? " none" : ""));
+    for (unsigned i = 0; i < FS_BY_COUNT; i++)
+        if (sweep->by >> i & 1) FS_TRY(fs_buf_printf(out, " %s", fs_by_word(i)));
+    return fs_buf_puts(out, "\n");
 }
 
 static fs_status put_drawn(const fs_sweep *sweep, fs_buf *out)

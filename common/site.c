@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "assert.h"
+
 static const fs_site_class *const classes[] = {
 #define X(variable) &variable,
     FS_SITE_MAP(X)
@@ -18,6 +20,17 @@ const fs_site_class *fs_site_find(const char *name)
     for (unsigned i = 0; fs_site_at(i) != NULL; i++)
         if (strcmp(fs_site_at(i)->name, name) == 0) return fs_site_at(i);
     return NULL;
+}
+
+const char *fs_by_word(unsigned i)
+{
+    static const char *const words[] = {
+#define X(name, text) text,
+        FS_BY_MAP(X)
+#undef X
+    };
+    FS_ASSERT(i < FS_BY_COUNT);
+    return words[i];
 }
 
 /* Words of several sites come before single ones among `words`, so the first that fits is taken. */

@@ -45,11 +45,24 @@ typedef enum fs_site_from {
     FS_SITE_LOG    /* a file of addresses with a map */
 } fs_site_from;
 
-enum { /* `by`: one cell for each value that the selection contains */
-       FS_BY_LAYER = 1,
-       FS_BY_COMPONENT = 2,
-       FS_BY_GROUP = 4,
-       FS_BY_STAGE = 8
+/* X(NAME, text): `by`, one cell for each value that the selection contains. */
+#define FS_BY_MAP(X)                                                                               \
+    X(LAYER, "layer")                                                                              \
+    X(COMPONENT, "component")                                                                      \
+    X(GROUP, "group")                                                                              \
+    X(STAGE, "stage")
+
+enum fs_by_number {
+#define X(name, text) FS_BY_NUMBER_##name,
+    FS_BY_MAP(X)
+#undef X
+        FS_BY_COUNT
+};
+
+enum { /* flags of `by` */
+#define X(name, text) FS_BY_##name = 1 << FS_BY_NUMBER_##name,
+       FS_BY_MAP(X)
+#undef X
 };
 
 enum {                          /* how long a fault lasts */
@@ -109,6 +122,8 @@ FS_SITE_MAP(X)
 const fs_site_class *fs_site_at(unsigned i);
 /** @return the class of that name, NULL if there is none. */
 const fs_site_class *fs_site_find(const char *name);
+/** @return the word of flag 1 << i of `by`, i below FS_BY_COUNT. */
+const char *fs_by_word(unsigned i);
 /** Appends the words of a set: "all", or "[embedding, head.pooler]", sets of words first. */
 FS_MUST_CHECK fs_status fs_site_write(const fs_site_class *self, fs_site_set set, fs_buf *out);
 

@@ -133,9 +133,8 @@ static json_t *axis_json(const fs_sweep *sweep)
         fs_form_pattern_text(sweep->patterns[i], form);
         json_array_append_new(patterns, json_string(form));
     }
-    if (sweep->by & FS_BY_LAYER) json_array_append_new(by, json_string("layer"));
-    if (sweep->by & FS_BY_COMPONENT) json_array_append_new(by, json_string("component"));
-    if (sweep->by & FS_BY_GROUP) json_array_append_new(by, json_string("group"));
+    for (unsigned i = 0; i < FS_BY_COUNT; i++)
+        if (sweep->by >> i & 1) json_array_append_new(by, json_string(fs_by_word(i)));
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "amounts", amounts, "bits", bits, "guards",
                      guards, "kinds", kinds, "patterns", patterns, "by", by);
 }

@@ -11,10 +11,10 @@ uint32_t report_base_arm(const fs_campaign *campaign)
     return 0;
 }
 
-/* Whether two arms meet equal faults: those of unlike storage formats do not. */
-static int comparable(const fs_campaign *campaign, const fs_cell *a, const fs_cell *b)
+/* Whether two cells meet equal faults: those in words of unlike formats do not. */
+static int comparable(const fs_cell *a, const fs_cell *b)
 {
-    return campaign->arms[a->arm].dtype == campaign->arms[b->arm].dtype;
+    return a->format == b->format;
 }
 
 /* The cell of the base arm for each pair number. */
@@ -43,7 +43,7 @@ fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s)
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): base_cells fills every pair */
         uint32_t a = base[s->plan->cells[b].pair];
         if (a == UINT32_MAX || a == b || s->cells[a].n == 0 || s->cells[b].n == 0) continue;
-        if (!comparable(s->plan->campaign, &s->plan->cells[a], &s->plan->cells[b])) continue;
+        if (!comparable(&s->plan->cells[a], &s->plan->cells[b])) continue;
         pairs[b].base = a;
         status = summary_compare(&pairs[b].pair, store, a, b, s->cells[a].cell->draw_key);
     }

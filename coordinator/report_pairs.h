@@ -37,9 +37,9 @@ typedef struct report_paired {
                   of that; the reverse, below 1, where the base has none; NaN if both have none */
 } report_paired;
 
-/** Compares each cell with that of the base arm, unless their arms have unlike storage formats and
- * so meet unlike faults. One entry for each cell of the plan; free() it.
- * Errors: those of the store, FS_ENOMEM. */
+/** Compares each cell with that of the base arm, unless the words that they hit have unlike formats
+ * and so meet unlike faults. One entry for each cell of the plan; free() it. Errors: those of the
+ * store, FS_ENOMEM. */
 FS_MUST_CHECK fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s);
 
 void report_paired_add(report_paired *self, const summary_pair *pair, report_measure measure);
