@@ -298,6 +298,23 @@ static void test_overlapping_bits_are_never_taken_together(void **state)
     finish(&x);
 }
 
+/* What is paired decides the words that are hit: activations of an int8 model are fp32 ones. */
+static void test_pairs_are_of_cells_whose_words_have_one_format(void **state)
+{
+    for (int alike = 0; alike < 2; alike++) {
+        setup x;
+        x.f = report_fixture_new("formats", REPORT_TRIALS);
+        x.f->base->arms[1].dtype = FS_FORMAT_INT8;
+        for (uint32_t i = 0; i < 2; i++) {
+            if (i == 1 && !alike) x.f->base->plan.cells[i].format = FS_FORMAT_INT8;
+            report_fixture_run(x.f, i, REPORT_TRIALS);
+        }
+        group(&x);
+        assert_int_equal(x.pairs[1].pair.n, alike ? REPORT_TRIALS : 0);
+        finish(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_paired_outcomes_are_counted_from_the_matrix),
         cmocka_unit_test(test_what_has_not_run_widens_the_interval),
         cmocka_unit_test(test_overlapping_bits_are_never_taken_together),
+        cmocka_unit_test(test_pairs_are_of_cells_whose_words_have_one_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
