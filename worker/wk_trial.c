@@ -57,6 +57,14 @@ static size_t written_max(const nn_view *view, uint64_t private_bytes)
     return allowed > pages / 8 ? (size_t)allowed : pages / 8;
 }
 
+/* Keeps what a view computes within the bounds of the golden run, if the variant asks for that. */
+static void restrict_view(const wk_golden *golden, nn_view *view)
+{
+    if (golden->ranges != NULL)
+        nn_view_restrict(view, golden->ranges,
+                         nn_model_restriction(golden->model) == FS_RESTRICT_CLIP);
+}
+
 fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critical *critical,
                        uint64_t private_bytes)
 {
@@ -86,9 +94,7 @@ fs_status wk_trial_new(wk_trial **out, const wk_golden *golden, const fs_critica
     if (status == FS_OK)
         status = wk_activations_init(&self->activations, golden->data, (uint32_t)inputs);
     if (status == FS_OK) status = nn_view_new(&self->view, golden->model);
-    if (status == FS_OK && golden->ranges != NULL)
-        nn_view_restrict(self->view, golden->ranges,
-                         nn_model_restriction(golden->model) == FS_RESTRICT_CLIP);
+    if (status == FS_OK) restrict_view(golden, self->view);
     if (status == FS_OK) status = nn_view_new(&self->clean, golden->model);
     if (status == FS_OK) self->written_max = written_max(self->view, private_bytes);
     if (status != FS_OK) wk_trial_destroy(&self);
@@ -456,10 +462,12 @@ fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model, fs_trial_reco
     self->faults.count = self->injection.count = 0;
     self->activations.cell = NULL;
     FS_TRY(nn_view_new(&other, model));
+    restrict_view(self->golden, other);
     self->view = other;
     wk_map_set(&self->map, &self->injection);
     plan_blocks(self, 1);
     fs_status status = run_batches(self, 1);
+    record->detected += nn_view_take_outside(other);
     nn_view_destroy(&other);
     self->view = own;
     if (status == FS_OK) sum_up(self, 0, record);
