@@ -443,6 +443,36 @@ static inline void brute_golden_close(brute_golden *self)
     *self = (brute_golden){0};
 }
 
+/* Whether a trial with so many right answers is critical. */
+static inline void brute_decide(const brute_force *self, const brute_golden *golden, uint64_t right,
+                                fs_trial_record *record)
+{
+    const fs_critical *critical = &self->plan->campaign->critical;
+    const double lost = (double)golden->right - (double)right;
+    if (self->data->kind == FS_TASK_LM)
+        record->critical = !(record->metric / golden->metric < critical->perplexity_ratio);
+    else
+        record->critical = lost / self->data->count >= critical->accuracy_drop;
+}
+
+/** Stores and runs values that were not hit, beside the golden run of others.
+ * @return inputs that were answered rightly. */
+static inline uint64_t brute_evaluate(const brute_force *self, const brute_golden *golden,
+                                      const fs_protect *protect, fs_trial_record *record)
+{
+    const brute_hits nothing = {{0}, {0}};
+    brute_values read;
+    brute_logits logits;
+    brute_values_open(&read, self->file.geometry);
+    brute_logits_open(&logits, self);
+    (void)brute_store_all(&self->file, protect, &nothing, NULL, &read, record);
+    brute_run(self, &read, protect, NULL, 0, golden->bounds, 0, &logits, record);
+    const uint64_t right = brute_sum(self, golden, &logits, 0, record);
+    brute_values_close(&read);
+    free(logits.at);
+    return right;
+}
+
 /** One trial of a cell of the plan, against the golden run of the cell's variant. `given`: what is
  * hit in stored words; NULL: what the cell draws. */
 static inline void brute_trial(const brute_force *self, const brute_golden *golden,
@@ -471,13 +501,7 @@ static inline void brute_trial(const brute_force *self, const brute_golden *gold
         brute_store_all(&self->file, protect, hits, &golden->read, &read, record);
     brute_run(self, &read, protect, computed ? cell : NULL, trial, golden->bounds, 0, &logits,
               record);
-    const uint64_t right = brute_sum(self, golden, &logits, noticed.left > 0, record);
-    const fs_critical *critical = &self->plan->campaign->critical;
-    if (self->data->kind == FS_TASK_LM)
-        record->critical = !(record->metric / golden->metric < critical->perplexity_ratio);
-    else
-        record->critical =
-            ((double)golden->right - (double)right) / self->data->count >= critical->accuracy_drop;
+    brute_decide(self, golden, brute_sum(self, golden, &logits, noticed.left > 0, record), record);
     fs_fault_list_free(&drawn.words);
     fs_check_list_free(&drawn.checks);
     brute_values_close(&read);

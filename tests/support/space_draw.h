@@ -15,6 +15,7 @@
 typedef enum space_axis_name {
     AXIS_MODEL,
     AXIS_SITE,
+    AXIS_PHASE,
     AXIS_LASTS,
     AXIS_FORMAT,
     AXIS_KIND,
@@ -113,16 +114,11 @@ static inline void space_add_protections(space *self, uint64_t wanted, uint64_t 
     }
 }
 
-/* @return nonzero for a class whose trials evaluate the model as it is stored. */
-static inline int space_evaluates(const fs_site_class *site)
-{
-    return site->when == FS_SITE_STORED || site->when == FS_SITE_COMPUTED;
-}
-
 /** `wanted`: trials of each value, of pairs of codecs `wanted_pairs`. */
 static inline void space_open(space *self, uint64_t seed, uint64_t wanted, uint64_t wanted_pairs)
 {
     static const char *const models[] = {"bert", "gpt2", "gpt2, untied", "gpt2, classifier"};
+    static const char *const phases[] = {"inference", "finetune"};
     static const char *const lasts[] = {"permanent", "transient"};
     static const char *const kinds[] = {"flip", "stuck0", "stuck1", "burst", "value"};
     static const char *const patterns[] = {"element", "row: n", "row: all", "column: n",
@@ -132,6 +128,7 @@ static inline void space_open(space *self, uint64_t seed, uint64_t wanted, uint6
     static const char *const guards[] = {"none", "nonfinite-zero", "threshold"};
     *self = (space){.state = seed};
     space_add_all(self, AXIS_MODEL, "model", models, 4, wanted);
+    space_add_all(self, AXIS_PHASE, "phase", phases, 2, wanted);
     space_add_all(self, AXIS_LASTS, "persistence", lasts, 2, wanted);
     space_add_all(self, AXIS_KIND, "kind", kinds, 5, wanted);
     space_add_all(self, AXIS_PATTERN, "pattern", patterns, 5, wanted);
@@ -140,7 +137,7 @@ static inline void space_open(space *self, uint64_t seed, uint64_t wanted, uint6
     space_add_all(self, AXIS_GUARD, "guard", guards, 3, wanted);
     self->axes[AXIS_SITE].name = "site";
     for (unsigned i = 0; fs_site_at(i) != NULL; i++)
-        if (space_evaluates(fs_site_at(i))) space_add(self, AXIS_SITE, fs_site_at(i)->name, wanted);
+        space_add(self, AXIS_SITE, fs_site_at(i)->name, wanted);
     self->axes[AXIS_FORMAT].name = "format";
     for (int i = 0; i < FS_FORMAT_COUNT; i++)
         space_add(self, AXIS_FORMAT, fs_format_of((fs_format_kind)i)->name, wanted);
@@ -150,6 +147,15 @@ static inline void space_open(space *self, uint64_t seed, uint64_t wanted, uint6
 static inline uint64_t space_below(space *self, uint64_t bound)
 {
     return tiny_random(&self->state) % bound;
+}
+
+/** @return nonzero if every value of the first `axes` was tried as often as is wanted. */
+static inline int space_done(const space *self, int axes)
+{
+    for (int a = 0; a < axes; a++)
+        for (size_t i = 0; i < self->axes[a].count; i++)
+            if (self->axes[a].values[i].tried < self->axes[a].values[i].wanted) return 0;
+    return 1;
 }
 
 /* --- Drawing ---------------------------------------------------------------------------------- */
@@ -198,15 +204,32 @@ static inline const fs_site_class *space_site(const space *self, const space_cam
 static inline const fs_format *space_words(const space *self, const space_campaign *campaign)
 {
     const fs_format *format = space_format(self, campaign);
+    if (space_is(self, campaign, AXIS_PHASE, "finetune")) return fs_format_of(FS_FORMAT_FP32);
     return space_site(self, campaign)->when == FS_SITE_STORED
                ? format
                : fs_format_of(fs_activation_format(format->kind));
 }
 
+/* Protections take the most trials: in the end only those count that are of them. */
+static inline int space_has_site(const space *self, const space_campaign *campaign, size_t value)
+{
+    (void)campaign;
+    return !space_done(self, AXIS_PROTECTION) ||
+           fs_site_find(self->axes[AXIS_SITE].values[value].text)->when == FS_SITE_STORED;
+}
+
+static inline int space_phase(const space *self, const space_campaign *campaign, size_t value)
+{
+    const fs_site_class *site = space_site(self, campaign);
+    if (value == 1 && space_done(self, AXIS_PROTECTION)) return 0;
+    return value == 0 ? site->when != FS_SITE_TUNED : site->arrays != NULL;
+}
+
 static inline int space_lasts(const space *self, const space_campaign *campaign, size_t value)
 {
     const unsigned flag = value == 0 ? FS_LASTS_EVALUATION : FS_LASTS_ONCE;
-    return (space_site(self, campaign)->lasts & flag) != 0;
+    return space_is(self, campaign, AXIS_PHASE, "finetune") ||
+           (space_site(self, campaign)->lasts & flag) != 0;
 }
 
 /* A rate of bits is none of values. */
@@ -289,7 +312,8 @@ static inline void space_draw(space *self, size_t model, const fs_geometry *geom
 {
     *out = (space_campaign){.seed = space_below(self, 1u << 30)};
     out->value[AXIS_MODEL] = model;
-    out->value[AXIS_SITE] = space_pick(self, AXIS_SITE, NULL, out);
+    out->value[AXIS_SITE] = space_pick(self, AXIS_SITE, space_has_site, out);
+    out->value[AXIS_PHASE] = space_pick(self, AXIS_PHASE, space_phase, out);
     out->value[AXIS_LASTS] = space_pick(self, AXIS_LASTS, space_lasts, out);
     out->value[AXIS_FORMAT] = space_pick(self, AXIS_FORMAT, NULL, out);
     out->value[AXIS_KIND] = space_pick(self, AXIS_KIND, NULL, out);
@@ -364,6 +388,7 @@ static inline void space_write(space *self, const space_campaign *campaign, cons
         assert_ok(fs_buf_puts(out, "}\n"));
     }
     assert_ok(fs_buf_printf(out, "sweep:\n  - {name: s, site: %s", drawn ? campaign->site : files));
+    assert_ok(fs_buf_printf(out, ", phase: %s", space_text(self, campaign, AXIS_PHASE)));
     assert_ok(fs_buf_printf(out, ", persistence: %s", space_text(self, campaign, AXIS_LASTS)));
     if (drawn) {
         space_write_amount(self, campaign, out);
@@ -392,7 +417,7 @@ static inline int space_restricts(const char *list)
 }
 
 /** Counts a trial of an arm. Files say themselves what is hit; codes of stored words do nothing for
- * activations. */
+ * activations and for what is hit while a model is tuned. */
 static inline void space_count(space *self, const space_campaign *campaign, uint32_t arm)
 {
     const fs_site_class *site = space_site(self, campaign);
@@ -402,18 +427,10 @@ static inline void space_count(space *self, const space_campaign *campaign, uint
         if (!of_draw || site->from == FS_SITE_DRAWN)
             self->axes[a].values[campaign->value[a]].tried++;
     }
-    if (campaign->protection[arm] != SIZE_MAX &&
-        (site->when == FS_SITE_STORED || space_restricts(campaign->protect[arm])))
+    const int codes =
+        site->when == FS_SITE_STORED && space_is(self, campaign, AXIS_PHASE, "inference");
+    if (campaign->protection[arm] != SIZE_MAX && (codes || space_restricts(campaign->protect[arm])))
         self->axes[AXIS_PROTECTION].values[campaign->protection[arm]].tried++;
-}
-
-/** @return nonzero if every value was tried as often as is wanted. */
-static inline int space_done(const space *self)
-{
-    for (int a = 0; a < AXIS_COUNT; a++)
-        for (size_t i = 0; i < self->axes[a].count; i++)
-            if (self->axes[a].values[i].tried < self->axes[a].values[i].wanted) return 0;
-    return 1;
 }
 
 static inline void space_print(const space *self)

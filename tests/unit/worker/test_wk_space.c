@@ -1,7 +1,7 @@
 /* The whole fault space: random trials of every site class, format, kind, pattern, protection and
  * guard, the fast path against a brute force that shares nothing with it but the draw.
  * usage: test_wk_space [--long] [SEED]; a failure leaves its model and data where it says. */
-#include "brute_force.h"
+#include "brute_tune.h"
 #include "space_list.h"
 
 #include "wk_executor.h"
@@ -17,13 +17,13 @@ typedef struct world {
     tiny_spec spec;
     fs_geometry *geometry;
     char *folder;
+    char data[FS_PATH_BYTES_MAX];
     char task[3 * FS_PATH_BYTES_MAX];
 } world;
 
 static void world_open(world *self, space *all)
 {
     static const uint32_t widths[] = {6, 8, 10, 12};
-    char data[FS_PATH_BYTES_MAX];
     tiny_model *model;
     fs_config config;
     const space_campaign none = {.seed = 0};
@@ -44,13 +44,13 @@ static void world_open(world *self, space *all)
                              .seed = space_below(all, 1u << 30)};
     assert_ok(tiny_model_new(&model, &self->spec));
     assert_ok(tiny_model_write(model, self->folder));
-    assert_ok(fs_path_join(data, self->folder, lm ? "data.txt" : "data.tsv"));
-    assert_ok(tiny_model_write_data(model, data, 2 + (uint32_t)space_below(all, 4)));
+    assert_ok(fs_path_join(self->data, self->folder, lm ? "data.txt" : "data.tsv"));
+    assert_ok(tiny_model_write_data(model, self->data, 2 + (uint32_t)space_below(all, 4)));
     tiny_model_destroy(&model);
     assert_ok(fs_config_read(&config, self->folder));
     assert_ok(fs_geometry_new(&self->geometry, &config));
     snprintf(self->task, sizeof self->task, "task: {kind: %s, model: %s, data: %s%s}\n",
-             lm ? "language-model" : "classification", self->folder, data,
+             lm ? "language-model" : "classification", self->folder, self->data,
              lm ? ", window: 10, stride: 6, examples: 4" : "");
 }
 
@@ -114,11 +114,15 @@ static void compare(bench *self, uint32_t c, uint64_t trial)
     assert_ok(wk_executor_run(self->fast, (unsigned)trial % self->threads, c, trial, &fast));
     const int metadata = self->drawn->metadata[cell->arm];
     brute_hits listed = {{0}, {0}};
+    const brute_golden *golden = &self->golden[cell->variant];
     if (self->list.trials > 0)
         listed = space_list_hits(&self->list, trial, &self->plan->variants[cell->variant].protect,
                                  metadata);
-    brute_trial(&self->brute, &self->golden[cell->variant], cell, trial,
-                self->list.trials > 0 ? &listed : NULL, &brute);
+    if (self->plan->variants[cell->variant].tuned)
+        brute_tune_trial(&self->brute, self->world->folder, golden, cell, trial, &brute);
+    else
+        brute_trial(&self->brute, golden, cell, trial, self->list.trials > 0 ? &listed : NULL,
+                    &brute);
     fs_check_list_free(&listed.checks);
     assert_ok(fs_trial_encode(&fast, &got));
     assert_ok(fs_trial_encode(&brute, &want));
@@ -140,16 +144,23 @@ static void compare(bench *self, uint32_t c, uint64_t trial)
 static void open_golden(bench *self)
 {
     const fs_plan *plan = self->plan;
+    brute_force tuned = {plan, self->brute.data, {0}};
+    fs_trial_record record = {0};
     self->golden = brute_room(plan->variant_count, sizeof *self->golden);
+    brute_values_open(&tuned.file, self->brute.file.geometry);
+    if (plan->campaign->finetune.steps > 0)
+        brute_tune_run(plan, self->world->folder, NULL, 0, &tuned.file, &record);
     for (uint32_t v = 0; v < plan->variant_count; v++) {
         brute_golden *golden = &self->golden[v];
         wk_golden_info info;
-        brute_golden_open(golden, &self->brute, &plan->variants[v].protect);
+        const fs_variant *variant = &plan->variants[v];
+        brute_golden_open(golden, variant->tuned ? &tuned : &self->brute, &variant->protect);
         assert_ok(wk_executor_golden(self->fast, v, &info));
         assert_true(info.metric == golden->metric && info.loss == golden->loss);
         assert_int_equal(info.answers, golden->logits.answers);
         assert_int_equal(info.altered, golden->noticed.altered);
     }
+    brute_force_close(&tuned);
 }
 
 /* @return zero if the product refuses the campaign. */
@@ -169,6 +180,12 @@ static int bench_open(bench *self, space *all, const world *at, const space_camp
     assert_ok(
         fs_buf_printf(&self->text, "campaign: t\nseed: %u\n%s", (unsigned)drawn->seed, at->task));
     space_write(all, drawn, self->list.site, trials, &self->text);
+    if (space_is(all, drawn, AXIS_PHASE, "finetune"))
+        assert_ok(fs_buf_printf(&self->text,
+                                "finetune: {data: %s, steps: %u, batch: %u, learning_rate: 3.0e-3,"
+                                " seed: %u, keep: none, checkpoint_steps: none}\n",
+                                at->data, 1 + (unsigned)space_below(all, 3),
+                                1 + (unsigned)space_below(all, 3), (unsigned)drawn->seed));
     fs_status status =
         fs_campaign_parse(&self->campaign, fs_buf_text(&self->text), self->text.size, "test.yaml");
     if (status == FS_OK) status = fs_plan_new(&self->plan, self->campaign);
@@ -207,13 +224,13 @@ static void test_space(void **state)
     world at;
     uint64_t campaigns = 0, refused = 0, trials = 0;
     space_open(&all, seed, is_long ? 1000 : 30, is_long ? 100 : 1);
-    while (!space_done(&all)) {
+    while (!space_done(&all, AXIS_COUNT)) {
         if (campaigns % WORLD_CAMPAIGNS == 0) {
             if (campaigns > 0) world_close(&at);
             world_open(&at, &all);
         }
         space_campaign drawn;
-        const uint64_t each = is_long ? 6 : 2;
+        const uint64_t each = is_long ? 6 : 3;
         space_draw(&all, at.model, at.geometry, &drawn);
         campaigns++;
         if (bench_open(&b, &all, &at, &drawn, each)) {
