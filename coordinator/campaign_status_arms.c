@@ -131,8 +131,9 @@ void status_print_arms(FILE *out, const json_t *status)
     }
     fprintf(out,
             "clean: %s without faults, and its change from the arm without protection of the same "
-            "model;\naltered: values that storing them so changed; check hits: faults in redundant "
-            "bits;\ncorrected, detected: codewords, over all trials; miscorrected: corrected and "
+            "model;\naltered: values that storing them so changed; check hits: faults beside the "
+            "words, in redundant bits and scales;\ncorrected, detected: codewords, over all "
+            "trials; miscorrected: corrected and "
             "still wrong\n",
             text_of(status, "metric"));
 }

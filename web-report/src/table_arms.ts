@@ -42,7 +42,7 @@ function storage(report: Report): string {
   const most = rows.reduce((a, b) => (b.redundant_bits_per_value > a.redundant_bits_per_value ? b : a));
   if (most.redundant_bits_per_value === 0) return "No arm stores a bit beside its values.";
   const share = most.redundant_bits_per_value / (most.bits_per_value - most.redundant_bits_per_value);
-  return `Most is stored by ${label(report, most)}: ${fmt.digits(most.bits_per_value, 5)} bits for each value, ${fmt.percent(share)} more than its words.`;
+  return `Of all arms ${label(report, most)} keeps most beside its words: ${fmt.percent(share)} more, ${fmt.digits(most.bits_per_value, 5)} bits for each value.`;
 }
 
 function quality(report: Report): string {
@@ -69,6 +69,6 @@ export function armsCard(report: Report): HTMLElement[] {
     gridTable(all, "Arms"),
     h("p", { class: "caption" },
       "Bits/value: stored, the mean over the model, redundancy included. Change: of the fault-free metric, against the same model without protection. " +
-      "Altered: values read as others than in the file, because they were clipped, rounded or gave up bits. Check faults: drawn in redundant bits. Corrected, miscorrected (corrected and still read wrongly) and detected " +
+      "Altered: values read as others than in the file, because they were clipped, rounded or gave up bits. Check faults: drawn beside the words, in redundant bits and scales. Corrected, miscorrected (corrected and still read wrongly) and detected " +
       "are codewords, over all trials of the arm. Bounds: the hash of what the protection learnt of the model."))];
 }

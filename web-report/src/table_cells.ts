@@ -11,15 +11,14 @@ const SHOWN = 50;
 function grid(report: Report): Grid {
   const { meta } = report;
   return {
-    head: ["cell", "arm", "trials", "planned", "critical", "critical rate", "low", "high", ...meta.outcomes, "metric", "low", "high", "provably masked sites"],
+    head: ["cell", "arm", "trials", "planned", "provably masked", "critical", "critical rate", "low", "high", ...meta.outcomes, "metric", "low", "high"],
     rows: report.cells.map((c) => {
       const m = meta.task.metric === "perplexity" ? { mean: c.median.value, low: c.median.low, high: c.median.high } : c.metric;
       const share = (v: number): string => (c.n ? fmt.percent(v) : "");
       const metric = (v: number): string => (c.n ? fmt.metric(meta, v) : "");
-      return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned),
+      return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned), c.maskedSites === 0 ? "" : fmt.certain(c) ? "all sites" : `${fmt.percent(c.maskedSites / c.sites)} of sites`,
         fmt.count(c.critical.k), share(c.critical.value), share(c.critical.low), share(c.critical.high), ...c.outcomes.map(fmt.count),
-        metric(m.mean), ...(c.metricEqual > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : [metric(m.low), metric(m.high)]),
-        c.maskedSites === 0 ? "" : fmt.certain(c) ? "all" : fmt.percent(c.maskedSites / c.sites)];
+        metric(m.mean), ...(c.metricEqual > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : [metric(m.low), metric(m.high)])];
     }),
   };
 }
