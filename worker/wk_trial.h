@@ -23,8 +23,9 @@ void wk_trial_destroy(wk_trial **self);
 FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell,
                                      const fs_protection *protection, uint64_t trial,
                                      int brute_force, fs_trial_record *record);
-/** Evaluates another model of the same shape on every input, against this golden: the outcome part
- * of `record`, whose fault part is the caller's. Errors: FS_ENOMEM. */
+/** Evaluates another model of the same shape on every input, against this golden and within its
+ * bounds of activations: the outcome part of `record`, whose fault part is the caller's, but for
+ * values out of bounds, which are added to those detected. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model,
                                           fs_trial_record *record);
 /** The same where there is no model to evaluate: every input is DUE. */

@@ -373,6 +373,39 @@ static void a_fault_free_run_that_diverges_is_an_error(void **state)
     fixture_close(&f);
 }
 
+/* Bounds of activations are those of the fault-free tuned model, and a trial is kept within. */
+static void activations_are_kept_within_bounds(void **state)
+{
+    fixture_options options = make_options(FS_MODEL_BERT, section);
+    options.arms = "  - {name: plain}\n  - {name: ranged, protect: [range-activations]}\n";
+    options.sweeps =
+        "  - {name: none, phase: finetune, site: {gradients: all}, amount: {count: 0}, trials: 1}\n"
+        "  - {name: big, phase: finetune, site: {parameters: mlp}, persistence: transient,"
+        " amount: {count: 20}, kind: stuck1, bits: [[24, 25, 26, 27, 28, 29]], trials: 4}\n";
+    fixture f;
+    fs_buf bytes = {0};
+    fixture_open(&f, &options);
+    wk_executor *e = open_executor(&f, 1, NULL);
+    uint64_t outside = 0;
+    for (uint32_t c = 0; c < 2; c++) {
+        const fs_trial_record none =
+            trial_run(e, 0, cell_of(&f, c == 0 ? "none/plain" : "none/ranged"), 0, &bytes);
+        assert_int_equal(none.outcome, FS_OUTCOME_MASKED);
+        assert_int_equal(none.detected, 0);
+    }
+    for (uint64_t t = 0; t < 4; t++) {
+        const fs_trial_record plain = trial_run(e, 0, cell_of(&f, "big/plain"), t, &bytes);
+        const fs_trial_record ranged = trial_run(e, 0, cell_of(&f, "big/ranged"), t, &bytes);
+        assert_true(fs_hash_equal(&plain.model, &ranged.model));
+        assert_int_equal(plain.detected, 0);
+        outside += ranged.detected;
+    }
+    assert_true(outside > 0);
+    fs_buf_free(&bytes);
+    wk_executor_destroy(&e);
+    fixture_close(&f);
+}
+
 /* A kept model is what the record says, and answers as the record says. */
 static void kept_models_are_whole(void **state)
 {
@@ -433,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_damaged_checkpoint_is_not_used),
         cmocka_unit_test(a_run_that_diverges_is_due),
         cmocka_unit_test(a_fault_free_run_that_diverges_is_an_error),
+        cmocka_unit_test(activations_are_kept_within_bounds),
         cmocka_unit_test(kept_models_are_whole),
         cmocka_unit_test(other_data_than_planned_are_refused),
     };
