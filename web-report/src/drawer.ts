@@ -30,19 +30,39 @@ function list(rows: [string, string][]): HTMLElement {
   return h("dl", {}, ...rows.flatMap(([k, v]) => [h("dt", {}, k), h("dd", {}, v)]));
 }
 
-function bitRow(label: string, word: number, mask: number, value: string): HTMLElement {
-  const bits = Array.from({ length: 32 }, (_, i) => {
-    const bit = 31 - i;
+/** Words of a storage format: how many bits, and the lowest of the exponent's, which end below the sign. */
+interface Word {
+  bits: number;
+  exponent: number;
+}
+const FP32: Word = { bits: 32, exponent: 23 };
+const WORDS: Record<string, Word> = {
+  fp32: FP32, fp16: { bits: 16, exponent: 10 }, bf16: { bits: 16, exponent: 7 }, int8: { bits: 8, exponent: 7 },
+};
+
+/** What a trial's faults hit: words of the arm's format, but activations of an int8 model are fp32. */
+function wordOf(report: Report, t: Trial): Word {
+  const arm = armName(report, report.cells[t.cell]!.arm);
+  const dtype = report.meta.arm_rows.find((x) => x.arm === arm)?.dtype ?? "fp32";
+  const activation = /^(layer\.\d+\.|embedding\.out$|logits$)/.test(t.tensor);
+  return dtype === "int8" && activation ? FP32 : WORDS[dtype] ?? FP32;
+}
+
+function bitRow(label: string, word: number, mask: number, value: string, form: Word = FP32): HTMLElement {
+  const bits = Array.from({ length: form.bits }, (_, i) => {
+    const bit = form.bits - 1 - i;
     const hit = ((mask >>> bit) & 1) === 1;
-    return h("span", { class: hit ? "bit hit" : bit < 31 && bit >= 23 ? "bit exp" : "bit" }, String((word >>> bit) & 1));
+    const exponent = i > 0 && bit >= form.exponent;
+    return h("span", { class: hit ? "bit hit" : exponent ? "bit exp" : "bit" }, String((word >>> bit) & 1));
   });
   return h("tr", {}, h("th", { scope: "row" }, label), h("td", { class: "bits" }, ...bits),
-    h("td", {}, fmt.hex32(word)), h("td", {}, value));
+    h("td", {}, fmt.hex(word, form.bits)), h("td", {}, value));
 }
 
 function showTrial(report: Report, t: Trial): Node[] {
   const cell = report.cells[t.cell]!;
   const show = (v: number): string => fmt.metric(report.meta, v);
+  const form = wordOf(report, t);
   const stored = (w: number): string => fmt.digits(fmt.float32(w), 6);
   const golden = report.meta.variants[cell.variant]?.golden;
   const nodes: Node[] = [
@@ -61,8 +81,8 @@ function showTrial(report: Report, t: Trial): Node[] {
       h("p", {}, `${t.tensor}, element ${fmt.count(t.element)}, bit ${t.bit}`),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Bits before and after" },
         h("table", {}, h("tbody", {},
-          bitRow("stored before", t.before, t.before ^ t.after, stored(t.before)),
-          bitRow("stored after", t.after, t.before ^ t.after, stored(t.after)),
+          bitRow("stored before", t.before, t.before ^ t.after, form === FP32 ? stored(t.before) : "", form),
+          bitRow("stored after", t.after, t.before ^ t.after, form === FP32 ? stored(t.after) : "", form),
           bitRow("read before", t.valueBefore, t.valueBefore ^ t.valueAfter, stored(t.valueBefore)),
           bitRow("read after", t.valueAfter, t.valueBefore ^ t.valueAfter, stored(t.valueAfter))))),
       h("p", { class: "caption" }, t.before === t.after ? "The fault changed no stored bit."

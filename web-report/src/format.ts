@@ -156,8 +156,8 @@ export function duration(ms: number): string {
   return `${digits(t / 3600, 3)} h`;
 }
 
-export function hex32(v: number): string {
-  return `0x${(v >>> 0).toString(16).padStart(8, "0")}`;
+export function hex(v: number, bits: number): string {
+  return `0x${(v >>> 0).toString(16).padStart(bits / 4, "0")}`;
 }
 
 /** The fp32 value of a word's bits. */
