@@ -52,6 +52,7 @@ typedef struct fs_codec_param {
     uint32_t low;
     uint32_t high;
     uint32_t known; /* nonzero: something was learnt */
+    uint32_t given; /* nonzero: of another model, whose bounds these values may leave */
 } fs_codec_param;
 
 /** Words that a codec works on: whole codewords of one row, back to back. */

@@ -25,9 +25,11 @@ static inline int is_finite(const fs_format *format, uint32_t word)
     return format->exponent == 0 || (word & format->exponent) != format->exponent;
 }
 
-/* Clean NaN and Inf cannot be within any bounds; they read as 0 from the start. */
+/* Clean NaN and Inf cannot be within any bounds; they read as 0 from the start. Where bounds are
+ * given, decoding finds what is outside of them. */
 static void range_prepare(const fs_codec_run *run)
 {
+    if (run->param != NULL && run->param->given) return;
     for (size_t i = 0; i < run->count; i++)
         if (!is_finite(run->format, run->words[i])) run->words[i] = 0;
 }

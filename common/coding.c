@@ -185,6 +185,17 @@ int fs_protection_learns(const fs_protection *self)
     return self->params != NULL;
 }
 
+void fs_protection_give(fs_protection *self, const fs_protection *other)
+{
+    const size_t count = self->tensor_count * self->protect.codec_count;
+    FS_ASSERT(other->tensor_count == self->tensor_count &&
+              other->protect.codec_count == self->protect.codec_count);
+    for (size_t i = 0; self->params != NULL && i < count; i++) {
+        self->params[i] = other->params[i];
+        self->params[i].given = 1;
+    }
+}
+
 fs_codec_param *fs_protection_params(fs_protection *self, size_t tensor)
 {
     FS_ASSERT(tensor < self->tensor_count);

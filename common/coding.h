@@ -56,6 +56,9 @@ typedef struct fs_protection {
 FS_MUST_CHECK fs_status fs_protection_new(fs_protection **out, const fs_protect *protect,
                                           size_t tensor_count);
 void fs_protection_destroy(fs_protection **self);
+/** Takes over what `other`, of the same list and tensors, has learnt; its scales not. What is
+ * outside of it is then left for decoding to find. */
+void fs_protection_give(fs_protection *self, const fs_protection *other);
 /** @return nonzero if a codec learns, so that each tensor is gone through once before use. */
 int fs_protection_learns(const fs_protection *self);
 /** @return what the codecs know of a tensor, [codec_count], to be filled; NULL if none learns. */

@@ -33,6 +33,8 @@ struct nn_model {
     float *image; /* mapped shared; read-only after opening */
     size_t image_bytes;
     uint64_t altered;
+    fs_codec_report noticed;
+    int given; /* what the codecs know of the tensors is of another model */
     uint64_t checksum;
     fs_format_kind activations; /* that they are stored in */
     fs_restriction restriction; /* of activations */

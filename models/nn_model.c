@@ -262,13 +262,16 @@ static fs_status make_geometry(nn_model *self, const char *dir, const fs_config 
 }
 
 /* Reads what the places' sources hold. `dir` is for messages. */
-static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *protect)
+static fs_status fill_image(nn_model *self, const char *dir, const fs_protect *protect,
+                            const fs_protection *bounds)
 {
     lay_out(self);
     FS_TRY(make_image(self, dir));
     static const fs_protect none;
     if (protect == NULL) protect = &none;
     FS_TRY(fs_protection_new(&self->protection, protect, self->geometry->tensor_count));
+    self->given = bounds != NULL;
+    if (self->given) fs_protection_give(self->protection, bounds);
     self->activations = fs_activation_format(protect->format);
     self->restriction = fs_protect_restriction(protect);
     if (protect->format == FS_FORMAT_INT8)
@@ -292,11 +295,11 @@ static fs_status open_model(nn_model *self, const char *dir, const fs_protect *p
     FS_TRY(make_geometry(self, dir, &config));
     FS_TRY(fs_safetensors_open(&self->weights, dir));
     FS_TRY(find_sources(self, dir));
-    return fill_image(self, dir, protect);
+    return fill_image(self, dir, protect, NULL);
 }
 
 static fs_status take_values(nn_model *self, const fs_config *config, const float *const *values,
-                             const fs_protect *protect)
+                             const fs_protect *protect, const fs_protection *bounds)
 {
     FS_TRY(make_geometry(self, TUNED, config));
     const fs_geometry *geometry = self->geometry;
@@ -312,17 +315,17 @@ static fs_status take_values(nn_model *self, const fs_config *config, const floa
         source->rank = wanted_shape(source->shape, tensor);
         self->places[i].source = source;
     }
-    return fill_image(self, TUNED, protect);
+    return fill_image(self, TUNED, protect, bounds);
 }
 
 fs_status nn_model_of_values(nn_model **out, const fs_config *config, const float *const *values,
-                             const fs_protect *protect)
+                             const fs_protect *protect, const fs_protection *bounds)
 {
     *out = NULL;
     nn_model *self = calloc(1, sizeof *self);
     if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for a model");
     self->image_fd = -1;
-    fs_status status = take_values(self, config, values, protect);
+    fs_status status = take_values(self, config, values, protect, bounds);
     if (status != FS_OK)
         nn_model_close(&self);
     else
@@ -376,6 +379,11 @@ uint32_t nn_model_clean(const nn_model *self, uint32_t tensor, uint64_t element)
 uint64_t nn_model_altered(const nn_model *self)
 {
     return self->altered;
+}
+
+fs_codec_report nn_model_noticed(const nn_model *self)
+{
+    return self->noticed;
 }
 
 const fs_protection *nn_model_protection(const nn_model *self)

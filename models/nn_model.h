@@ -30,10 +30,13 @@ typedef struct nn_view nn_view;
  * finite; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_open(nn_model **out, const char *dir, const fs_protect *protect);
 /** The same of values in memory, as they come out of training. `values` [tensor_count of the
- * configuration's geometry] are borrowed while the model lives. Errors: FS_EFORMAT for values that
- * the format of `protect` has no words for; FS_ENOMEM. */
+ * configuration's geometry] are borrowed while the model lives.
+ * @param bounds  of a model of the same shape read through `protect`: what its codecs have learnt,
+ *                kept to here, so that values may be outside of it; NULL: learnt of `values`
+ * Errors: FS_EFORMAT for values that the format of `protect` has no words for; FS_ENOMEM. */
 FS_MUST_CHECK fs_status nn_model_of_values(nn_model **out, const fs_config *config,
-                                           const float *const *values, const fs_protect *protect);
+                                           const float *const *values, const fs_protect *protect,
+                                           const fs_protection *bounds);
 /** Frees; every view must be gone. Nulls; idempotent. */
 void nn_model_close(nn_model **self);
 const fs_geometry *nn_model_geometry(const nn_model *self);
@@ -42,6 +45,9 @@ uint32_t nn_model_clean(const nn_model *self, uint32_t tensor, uint64_t element)
 /** @return how many values storing and reading through `protect` changed (rounded, clipped, masked,
  * guarded). */
 uint64_t nn_model_altered(const nn_model *self);
+/** @return what decoding the clean words noticed: nothing, but for values outside of given bounds.
+ */
+fs_codec_report nn_model_noticed(const nn_model *self);
 /** @return the protections that the weights were read through, with what they have learnt. */
 const fs_protection *nn_model_protection(const nn_model *self);
 /** Hands that over to the caller, who frees it; the model lives on without. */

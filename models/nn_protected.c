@@ -62,17 +62,17 @@ static void learn_tensor(row_reader *self, fs_protection *protection)
     }
 }
 
-/* Encodes and decodes the row. @return how many values are read as others than in the file. */
-static uint64_t pass_through(row_reader *self, const fs_coding *coding)
+/* Encodes and decodes the row; adds what that noticed. @return how many values are read as others
+ * than in the file. */
+static uint64_t pass_through(row_reader *self, const fs_coding *coding, fs_codec_report *noticed)
 {
     const size_t padded = fs_coding_padded(coding->protect, self->cols);
     fs_coding_room *room = &self->room;
-    fs_codec_report report = {0};
     uint64_t altered = 0;
     memcpy(room->read, room->prepared, padded * sizeof *room->read);
     fs_coding_encode(coding, room->read, self->cols, room->check);
     fs_coding_decode(coding, room->read, self->cols, room->check, room->prepared, room->scratch,
-                     &report);
+                     noticed);
     fs_protection_widen(self->model->protection, self->tensor, self->first, room->read, self->cols);
     for (size_t i = 0; i < self->cols; i++) {
         room->read[i] = fs_guard_read(&coding->protect->guard, room->read[i]);
@@ -88,7 +88,7 @@ static void read_tensor(row_reader *self, nn_model *model)
     for (uint32_t r = 0; r < rows; r++) {
         self->first = (uint64_t)r * self->cols;
         fetch(self, &coding);
-        model->altered += pass_through(self, &coding);
+        model->altered += pass_through(self, &coding, &model->noticed);
         nn__place_values(model, self->tensor, self->first, (float *)(void *)self->room.read,
                          self->cols);
     }
@@ -106,7 +106,8 @@ fs_status nn__load_protected(nn_model *self)
         row.clean = row.room.faulty; /* nothing is hit here */
         if (self->protection->scales != NULL) status = learn_scales(&row, self->protection->scales);
         if (status != FS_OK) break;
-        if (fs_protection_learns(self->protection)) learn_tensor(&row, self->protection);
+        if (fs_protection_learns(self->protection) && !self->given)
+            learn_tensor(&row, self->protection);
         read_tensor(&row, self);
     }
     fs_coding_room_free(&row.room);

@@ -11,6 +11,7 @@
 #include "tok.h"
 #include "wk_golden.h"
 #include "wk_trial.h"
+#include "wk_tuner.h"
 #include "wk_tuning.h"
 
 enum { CHECK_EVERY_TRIALS = 64 };
@@ -26,21 +27,28 @@ typedef struct image {
 } image;
 
 typedef struct variant_slot {
+    pthread_mutex_t lock;      /* over the slot: held while it is made, which may take hours */
     image *made;               /* NULL until then */
     fs_protection *protection; /* the variant's own, whoever's image it reads */
     fs_status status;
     char why[512]; /* detail of a failed making */
 } variant_slot;
 
+/* A model that is tuned. */
+typedef struct tuned_model {
+    pthread_mutex_t lock; /* over its fault-free run, which its variants share */
+    wk_tuning *tuning;    /* NULL until it is first needed */
+} tuned_model;
+
 struct wk_executor {
     const fs_plan *plan;
     wk_options options;
     dataset **data;       /* [model_count] */
-    pthread_mutex_t lock; /* over images and slots: making them is rare and may wait */
     variant_slot *slots;  /* [variant_count] */
+    pthread_mutex_t lock; /* over images: golden runs, on all threads, are made one by one */
     image **images;       /* [variant_count] room, image_count made */
     size_t image_count;
-    wk_tuning **tunings;  /* [model_count] of models that are tuned, made when first needed */
+    tuned_model *tuned;   /* [model_count] */
     uint64_t *trials_run; /* [threads] */
 };
 
@@ -55,6 +63,33 @@ static fs_status read_data(wk_executor *self, size_t m)
     return status;
 }
 
+/* What is learnt from must be what the campaign was planned with, and be known not to be before
+ * any trial is asked for. */
+static fs_status check_tuning_data(const wk_executor *self)
+{
+    for (size_t v = 0; v < self->plan->variant_count; v++)
+        if (self->plan->variants[v].tuned)
+            return wk_tuner_check_data(&self->plan->campaign->finetune);
+    return FS_OK;
+}
+
+static fs_status make_tables(wk_executor *self)
+{
+    const fs_plan *plan = self->plan;
+    self->data = calloc(plan->model_count, sizeof *self->data);
+    self->slots = calloc(plan->variant_count, sizeof *self->slots);
+    self->images = calloc(plan->variant_count, sizeof(image *));
+    self->tuned = calloc(plan->model_count, sizeof *self->tuned);
+    self->trials_run = calloc(self->options.threads, sizeof *self->trials_run);
+    for (size_t v = 0; self->slots != NULL && v < plan->variant_count; v++)
+        pthread_mutex_init(&self->slots[v].lock, NULL);
+    for (size_t m = 0; self->tuned != NULL && m < plan->model_count; m++)
+        pthread_mutex_init(&self->tuned[m].lock, NULL);
+    if (!self->data || !self->slots || !self->images || !self->tuned || !self->trials_run)
+        return fs_fail(FS_ENOMEM, "no memory for the executor");
+    return FS_OK;
+}
+
 fs_status wk_executor_new(wk_executor **out, const fs_plan *plan, const wk_options *options)
 {
     FS_ASSERT(plan->has_fingerprint && options->threads >= 1 && options->threads <= FS_THREADS_MAX);
@@ -64,15 +99,8 @@ fs_status wk_executor_new(wk_executor **out, const fs_plan *plan, const wk_optio
     pthread_mutex_init(&self->lock, NULL);
     self->plan = plan;
     self->options = *options;
-    self->data = calloc(plan->model_count, sizeof *self->data);
-    self->slots = calloc(plan->variant_count, sizeof *self->slots);
-    self->images = calloc(plan->variant_count, sizeof(image *));
-    self->tunings = calloc(plan->model_count, sizeof(wk_tuning *));
-    self->trials_run = calloc(options->threads, sizeof *self->trials_run);
-    fs_status status = FS_OK;
-    if (!self->data || !self->slots || !self->images || !self->tunings || !self->trials_run) {
-        status = fs_fail(FS_ENOMEM, "no memory for the executor");
-    }
+    fs_status status = make_tables(self);
+    if (status == FS_OK) status = check_tuning_data(self);
     for (size_t m = 0; m < plan->model_count && status == FS_OK; m++) status = read_data(self, m);
     if (status != FS_OK) wk_executor_destroy(&self);
     *out = self;
@@ -96,18 +124,22 @@ void wk_executor_destroy(wk_executor **self)
     wk_executor *e = *self;
     if (e == NULL) return;
     for (size_t i = 0; i < e->image_count; i++) image_destroy(e->images[i], e->options.threads);
-    for (size_t m = 0; e->tunings != NULL && m < e->plan->model_count; m++)
-        wk_tuning_destroy(&e->tunings[m]);
+    for (size_t m = 0; e->tuned != NULL && m < e->plan->model_count; m++) {
+        wk_tuning_destroy(&e->tuned[m].tuning);
+        pthread_mutex_destroy(&e->tuned[m].lock);
+    }
     for (size_t m = 0; e->data != NULL && m < e->plan->model_count; m++) {
         dataset_destroy(&e->data[m]);
     }
     pthread_mutex_destroy(&e->lock);
-    for (size_t i = 0; e->slots != NULL && i < e->plan->variant_count; i++)
+    for (size_t i = 0; e->slots != NULL && i < e->plan->variant_count; i++) {
         fs_protection_destroy(&e->slots[i].protection);
+        pthread_mutex_destroy(&e->slots[i].lock);
+    }
     free(e->data);
     free(e->slots);
     free(e->images);
-    free(e->tunings);
+    free(e->tuned);
     free(e->trials_run);
     free(e);
     *self = NULL;
@@ -120,20 +152,57 @@ static uint64_t golden_bytes_left(const wk_executor *self)
     return used < self->options.golden_bytes_max ? self->options.golden_bytes_max - used : 0;
 }
 
+/* Tunes the model without faults, unless another variant has done so. */
+static fs_status tune_golden(wk_executor *self, uint32_t model, const float *const **tensors)
+{
+    tuned_model *tuned = &self->tuned[model];
+    const wk_tuning_options options = {self->plan, model, self->options.work, self->options.threads,
+                                       self->options.afresh};
+    fs_status status = FS_OK;
+    pthread_mutex_lock(&tuned->lock);
+    if (tuned->tuning == NULL) status = wk_tuning_new(&tuned->tuning, &options);
+    if (status == FS_OK) status = wk_tuning_golden(tuned->tuning, tensors);
+    pthread_mutex_unlock(&tuned->lock);
+    return status;
+}
+
 /* The weights as the variant reads them: of the model's folder, or tuned without faults. */
 static fs_status open_weights(wk_executor *self, const fs_variant *variant, nn_model **out)
 {
     const fs_plan_model *model = &self->plan->models[variant->model];
-    wk_tuning **tuning = &self->tunings[variant->model];
     const float *const *tensors;
     if (!variant->tuned) return nn_model_open(out, model->path, &variant->protect);
-    if (*tuning == NULL) {
-        const wk_tuning_options options = {self->plan, variant->model, self->options.work,
-                                           self->options.threads};
-        FS_TRY(wk_tuning_new(tuning, &options));
+    FS_TRY(tune_golden(self, variant->model, &tensors));
+    return nn_model_of_values(out, &model->geometry->config, tensors, &variant->protect, NULL);
+}
+
+static int is_same(const image *a, const image *b)
+{
+    return a->plan_model == b->plan_model &&
+           nn_model_checksum(a->model) == nn_model_checksum(b->model) &&
+           nn_model_activations(a->model) == nn_model_activations(b->model) &&
+           nn_model_restriction(a->model) == nn_model_restriction(b->model);
+}
+
+/* Makes the golden run of an image with its weights, which is taken; or drops it for one that reads
+ * the same. */
+static fs_status complete(wk_executor *self, image *made, image **out)
+{
+    for (size_t i = 0; i < self->image_count; i++) {
+        if (!is_same(self->images[i], made)) continue;
+        image_destroy(made, self->options.threads);
+        *out = self->images[i];
+        return FS_OK;
     }
-    FS_TRY(wk_tuning_golden(*tuning, &tensors));
-    return nn_model_of_values(out, &model->geometry->config, tensors, &variant->protect);
+    fs_status status = wk_golden_new(&made->golden, made->model, self->data[made->plan_model],
+                                     self->options.threads, golden_bytes_left(self));
+    if (status != FS_OK) {
+        image_destroy(made, self->options.threads);
+        return status;
+    }
+    self->images[self->image_count++] = made;
+    *out = made;
+    return FS_OK;
 }
 
 /* Loads the variant's weights; makes their golden run unless another variant reads the same. */
@@ -146,36 +215,22 @@ static fs_status make_image(wk_executor *self, const fs_variant *variant,
     made->trials = calloc(self->options.threads, sizeof(wk_trial *));
     fs_status status = made->trials == NULL ? fs_fail(FS_ENOMEM, "no memory for a model")
                                             : open_weights(self, variant, &made->model);
-    if (status == FS_OK) nn_model_take_protection(made->model, protection);
-    for (size_t i = 0; i < self->image_count && status == FS_OK; i++) {
-        if (self->images[i]->plan_model != variant->model ||
-            nn_model_checksum(self->images[i]->model) != nn_model_checksum(made->model) ||
-            nn_model_activations(self->images[i]->model) != nn_model_activations(made->model) ||
-            nn_model_restriction(self->images[i]->model) != nn_model_restriction(made->model)) {
-            continue;
-        }
-        image_destroy(made, self->options.threads);
-        *out = self->images[i];
-        return FS_OK;
-    }
-    if (status == FS_OK) {
-        status = wk_golden_new(&made->golden, made->model, self->data[variant->model],
-                               self->options.threads, golden_bytes_left(self));
-    }
     if (status != FS_OK) {
         image_destroy(made, self->options.threads);
         return status;
     }
-    self->images[self->image_count++] = made;
-    *out = made;
-    return FS_OK;
+    nn_model_take_protection(made->model, protection);
+    pthread_mutex_lock(&self->lock);
+    status = complete(self, made, out);
+    pthread_mutex_unlock(&self->lock);
+    return status;
 }
 
 static fs_status image_of(wk_executor *self, uint32_t variant, image **out)
 {
     FS_ASSERT(variant < self->plan->variant_count);
     variant_slot *slot = &self->slots[variant];
-    pthread_mutex_lock(&self->lock);
+    pthread_mutex_lock(&slot->lock);
     if (slot->made == NULL && slot->status == FS_OK) {
         slot->status =
             make_image(self, &self->plan->variants[variant], &slot->protection, &slot->made);
@@ -183,7 +238,7 @@ static fs_status image_of(wk_executor *self, uint32_t variant, image **out)
     }
     *out = slot->made;
     fs_status status = slot->status;
-    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_unlock(&slot->lock);
     return status == FS_OK ? FS_OK : fs_fail(status, "%s", slot->why);
 }
 
@@ -226,14 +281,16 @@ static fs_status run_tuned(const bench *b, const fs_cell *cell, uint64_t trial, 
         wk_trial_nothing(b->trial, out);
         return FS_OK;
     }
-    fs_status status = nn_model_of_values(&model, config, tensors, &b->variant->protect);
+    fs_status status =
+        nn_model_of_values(&model, config, tensors, &b->variant->protect, b->protection);
     if (status == FS_EFORMAT) { /* int8 has no word for what is not finite */
         wk_trial_nothing(b->trial, out);
-        return FS_OK;
+        status = FS_OK;
+    } else {
+        FS_TRY(status);
+        status = wk_trial_evaluate(b->trial, model, out);
+        nn_model_close(&model);
     }
-    FS_TRY(status);
-    status = wk_trial_evaluate(b->trial, model, out);
-    nn_model_close(&model);
     if (status == FS_OK) status = wk_tuning_keep(b->tuning, b->thread, out);
     return status;
 }
@@ -288,7 +345,7 @@ fs_status wk_executor_run(wk_executor *self, unsigned thread, uint32_t cell_inde
         FS_TRY(wk_trial_new(runner, found->golden, &self->plan->campaign->critical, share));
     }
     const bench b = {.trial = *runner,
-                     .tuning = variant->tuned ? self->tunings[variant->model] : NULL,
+                     .tuning = variant->tuned ? self->tuned[variant->model].tuning : NULL,
                      .variant = variant,
                      .protection = self->slots[cell->variant].protection,
                      .thread = thread};

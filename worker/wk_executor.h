@@ -3,7 +3,8 @@
  * The executor holds, per variant of the plan, the golden model and its golden run; per compute
  * thread, a copy-on-write view. A trial touches only its own thread's view and leaves it as it
  * was. Thread rule: wk_executor_run with distinct `thread` indices may run at the same time; the
- * first trial of a variant makes its golden run, others of that variant wait for it. */
+ * first trial of a variant makes its golden run, others of that variant wait for it; those of a
+ * variant that is made already do not. */
 #ifndef WK_EXECUTOR_H
 #define WK_EXECUTOR_H
 
@@ -23,7 +24,8 @@ typedef struct wk_options {
     uint64_t private_bytes_max; /* bound on threads' own copies of weights between trials, but for
                                    an eighth of the weights each */
     const char
-        *work; /* folder for what fine-tuning trials leave (wk_tuning.h); NULL: none; borrowed */
+        *work;  /* folder for what fine-tuning trials leave (wk_tuning.h); NULL: none; borrowed */
+    int afresh; /* no checkpoint of fine-tuning is read or written */
 } wk_options;
 
 /** What a fault-free run of a variant gave. Plain data; the same bits on every honest worker. */
@@ -39,8 +41,9 @@ typedef struct wk_golden_info {
     uint64_t bounds_checksum; /* over what its codecs and its golden run learnt; 0: nothing */
 } wk_golden_info;
 
-/** Loads the data set; models are loaded when first needed. The plan must have a fingerprint and
- * outlive the executor. Errors: those of the loaders. */
+/** Loads the data set and checks that of fine-tuning; models are loaded when first needed. The plan
+ * must have a fingerprint and outlive the executor. Errors: those of the loaders; FS_ENOENT,
+ * FS_EREFUSED for data to learn from that are absent, or not those of the plan. */
 FS_MUST_CHECK fs_status wk_executor_new(wk_executor **out, const fs_plan *plan,
                                         const wk_options *options);
 void wk_executor_destroy(wk_executor **self);

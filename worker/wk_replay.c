@@ -133,6 +133,8 @@ static fs_status write_faults(const replay *self, const char *path)
 fs_status wk_replay(const wk_replay_request *request, const wk_options *options, FILE *out)
 {
     const char *campaign_path = request->campaign;
+    wk_options own = *options;
+    own.afresh = 1; /* what is checked is not to be gone on from */
     fs_campaign *campaign = NULL;
     fs_plan *plan = NULL;
     fs_buf record = {0};
@@ -145,7 +147,7 @@ fs_status wk_replay(const wk_replay_request *request, const wk_options *options,
             fs_fail(FS_ENOENT, "%s: the campaign's weights or data are absent here", campaign_path);
     }
     if (status == FS_OK) status = read_ids(&self, request->ids);
-    if (status == FS_OK) status = wk_executor_new(&self.executor, plan, options);
+    if (status == FS_OK) status = wk_executor_new(&self.executor, plan, &own);
     if (status == FS_OK) status = run_all(&self, options->threads);
     if (status == FS_OK && request->faults != NULL) status = write_faults(&self, request->faults);
     for (size_t i = 0; i < self.count && status == FS_OK; i++) {

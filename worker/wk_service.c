@@ -69,10 +69,12 @@ static void localise_all(fs_campaign *campaign, const char *models)
 static fs_status refuse(const fs_plan *plan, const wk_service_request *request)
 {
     if (!plan->has_fingerprint) {
+        const char *learnt = plan->campaign->finetune.data;
         return fs_fail(FS_ENOENT,
                        "the models or data of this campaign are not on this machine, nor in "
-                       "its zoo or cache: %s, %s",
-                       plan->campaign->task.model, plan->campaign->task.data);
+                       "its zoo or cache: %s, %s%s%s",
+                       plan->campaign->task.model, plan->campaign->task.data,
+                       learnt[0] != '\0' ? ", " : "", learnt);
     }
     fs_buf difference = {0};
     if (request->identity[0] != '\0') {
@@ -83,6 +85,17 @@ static fs_status refuse(const fs_plan *plan, const wk_service_request *request)
                 difference.size > 0 ? fs_buf_text(&difference) : "the fingerprints differ");
     fs_buf_free(&difference);
     return status;
+}
+
+/* A campaign that keeps tuned models needs somewhere to keep them. */
+static fs_status check_work(const fs_campaign *campaign, const wk_options *options)
+{
+    const fs_finetune *f = &campaign->finetune;
+    if (f->steps == 0 || f->keep == FS_KEEP_NONE || options->work != NULL) return FS_OK;
+    return fs_fail(FS_EREFUSED,
+                   "the campaign keeps tuned models (finetune.keep: %s), but this worker has no "
+                   "folder for them: give it one with --work DIR",
+                   fs_tune_keep_name(f->keep));
 }
 
 static fs_status service_golden(void *context, uint32_t variant, wk_golden_info *out)
@@ -112,6 +125,7 @@ static fs_status fill(wk_service *self, const wk_service_request *request)
         !fs_hash_equal(&self->plan->fingerprint, &request->fingerprint)) {
         return refuse(self->plan, request);
     }
+    FS_TRY(check_work(self->campaign, &request->options));
     FS_TRY(wk_executor_new(&self->executor, self->plan, &request->options));
     self->work = (wk_work){.golden = service_golden,
                            .run = service_run,

@@ -20,8 +20,8 @@ typedef struct wk_service_request {
 } wk_service_request;
 
 /** Reads the campaign, builds the plan, compares it with the coordinator's, loads the data. May
- * take seconds. Errors: FS_EREFUSED naming the first difference; those of campaign, plan and
- * loaders. */
+ * take seconds. Errors: FS_EREFUSED naming the first difference, or that there is no folder for
+ * tuned models that are to be kept; those of campaign, plan and loaders. */
 FS_MUST_CHECK fs_status wk_service_new(wk_service **out, const wk_service_request *request);
 void wk_service_destroy(wk_service **self);
 /** @return the work; borrowed, as long as the service lives. */

@@ -467,10 +467,12 @@ fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model, fs_trial_reco
     wk_map_set(&self->map, &self->injection);
     plan_blocks(self, 1);
     fs_status status = run_batches(self, 1);
-    record->detected += nn_view_take_outside(other);
+    const fs_codec_report noticed = nn_model_noticed(model);
+    record->corrected += noticed.corrected;
+    record->detected += noticed.detected + nn_view_take_outside(other);
     nn_view_destroy(&other);
     self->view = own;
-    if (status == FS_OK) sum_up(self, 0, record);
+    if (status == FS_OK) sum_up(self, noticed.left > 0, record);
     return status;
 }
 

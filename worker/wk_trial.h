@@ -24,8 +24,8 @@ FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell,
                                      const fs_protection *protection, uint64_t trial,
                                      int brute_force, fs_trial_record *record);
 /** Evaluates another model of the same shape on every input, against this golden and within its
- * bounds of activations: the outcome part of `record`, whose fault part is the caller's, but for
- * values out of bounds, which are added to those detected. Errors: FS_ENOMEM. */
+ * bounds: the outcome part of `record`, to whose fault part, the caller's, is added what reading
+ * the model and restricting it noticed. Errors: FS_ENOMEM. */
 FS_MUST_CHECK fs_status wk_trial_evaluate(wk_trial *self, const nn_model *model,
                                           fs_trial_record *record);
 /** The same where there is no model to evaluate: every input is DUE. */

@@ -80,6 +80,18 @@ static void note(void *context, const tr_fault_hit *hit)
 
 /* Making one. */
 
+fs_status wk_tuner_check_data(const fs_finetune *finetune)
+{
+    fs_hash hash;
+    fs_status status = fs_hash_file(&hash, finetune->data);
+    if (status != FS_OK) return fs_wrap(status, "finetune.data");
+    if (fs_hash_equal(&hash, &finetune->data_hash)) return FS_OK;
+    return fs_fail(FS_EREFUSED,
+                   "%s: is not what the campaign's fine-tuning learns from: it was "
+                   "changed since",
+                   finetune->data);
+}
+
 static fs_status open_source(wk_tuner *self)
 {
     const fs_finetune *f = self->base.finetune;
@@ -93,6 +105,8 @@ static fs_status open_source(wk_tuner *self)
     FS_TRY(tok_open(&tokeniser, self->base.model));
     fs_status status = tr_source_open(&self->source, f->data, config, tokeniser, &options);
     tok_close(&tokeniser);
+    /* Hours may lie between the campaign's start and a thread's first trial. */
+    if (status == FS_OK) status = wk_tuner_check_data(f);
     return status;
 }
 

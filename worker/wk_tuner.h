@@ -29,7 +29,11 @@ typedef struct wk_tune_job {
     int stays;              /* nonzero: a last checkpoint is written, and none removed */
 } wk_tune_job;
 
-/** Reads the data to learn from. Errors: those of tr_source_open, FS_ENOMEM. */
+/** Checks that the data to learn from are those that the campaign was planned with, wherever they
+ * lie here. Errors: FS_EREFUSED, FS_ENOENT, FS_EIO naming the file. */
+FS_MUST_CHECK fs_status wk_tuner_check_data(const fs_finetune *finetune);
+/** Reads the data to learn from. Errors: those of tr_source_open and wk_tuner_check_data,
+ * FS_ENOMEM. */
 FS_MUST_CHECK fs_status wk_tuner_new(wk_tuner **out, const wk_tune_base *base, unsigned threads);
 void wk_tuner_destroy(wk_tuner **self);
 /** Tunes, and fills the fault part of `record`, which is replaced, with `diverged` and `model`. A

@@ -50,18 +50,6 @@ static size_t tensor_count(const wk_tuning *self)
     return self->layout->geometry->tensor_count;
 }
 
-/* What is learnt from is named by its content, wherever it lies here. */
-static fs_status check_data(const wk_tuning *self)
-{
-    fs_hash hash;
-    FS_TRY(fs_hash_file(&hash, section(self)->data));
-    if (fs_hash_equal(&hash, &section(self)->data_hash)) return FS_OK;
-    return fs_fail(FS_EREFUSED,
-                   "%s: is not what the campaign's fine-tuning learns from: it was "
-                   "changed since",
-                   section(self)->data);
-}
-
 static fs_status load_start(wk_tuning *self)
 {
     const fs_plan_model *model = &self->options.plan->models[self->options.model];
@@ -103,8 +91,7 @@ fs_status wk_tuning_new(wk_tuning **out, const wk_tuning_options *options)
     if (self == NULL) return fs_fail(FS_ENOMEM, "no memory for fine-tuning");
     self->options = *options;
     pthread_mutex_init(&self->keep, NULL);
-    fs_status status = check_data(self);
-    if (status == FS_OK) status = load_start(self);
+    fs_status status = load_start(self);
     if (status == FS_OK) status = make_folders(self);
     if (status == FS_OK) {
         self->benches = calloc(options->threads, sizeof *self->benches);
@@ -169,7 +156,9 @@ static fs_status make_job(const wk_tuning *self, const fs_cell *cell, uint64_t t
 {
     char hex[FS_HASH_HEX_BYTES], name[FS_HASH_HEX_BYTES + 8];
     *out = (wk_tune_job){.cell = cell, .trial = trial, .stays = cell == NULL};
-    if (!resume || self->options.work == NULL || section(self)->checkpoint_steps == 0) return FS_OK;
+    if (!resume || self->options.afresh || self->options.work == NULL ||
+        section(self)->checkpoint_steps == 0)
+        return FS_OK;
     fingerprint(self, cell, trial, &out->fingerprint);
     fs_hash_hex(&out->fingerprint, hex);
     snprintf(name, sizeof name, "%.32s.run", hex);

@@ -19,10 +19,10 @@ typedef struct wk_tuning_options {
     uint32_t model;      /* of the plan */
     const char *work;    /* folder, made if need be; NULL: nothing is left anywhere; borrowed */
     unsigned threads;
+    int afresh; /* no checkpoint is read or written */
 } wk_tuning_options;
 
-/** Loads the values to start from. Errors: those of the loaders; FS_EREFUSED if the data to learn
- * from are not those that the campaign was planned with. */
+/** Loads the values to start from. Errors: those of the loaders. */
 FS_MUST_CHECK fs_status wk_tuning_new(wk_tuning **out, const wk_tuning_options *options);
 void wk_tuning_destroy(wk_tuning **self);
 /** The values tuned without faults, on all threads; made by the first call.

@@ -32,6 +32,7 @@ typedef struct brute_golden {
     double metric, loss;
     uint64_t right;       /* classification */
     brute_bounds *bounds; /* [places], learnt if activations are restricted */
+    brute_params *params; /* [tensors], for tuned values to be read within */
 } brute_golden;
 
 /** A model's values as in its file, and what it runs on. */
@@ -231,7 +232,7 @@ static inline void brute_run(const brute_force *self, const brute_values *values
     const fs_protect plain = {.format = fs_activation_format(protect->format)};
     const fs_restriction restriction = fs_protect_restriction(protect);
     assert_ok(nn_model_of_values(&model, &self->file.geometry->config,
-                                 (const float *const *)values->of, &plain));
+                                 (const float *const *)values->of, &plain, NULL));
     assert_int_equal(nn_model_altered(model), 0);
     assert_ok(nn_view_new(&view, model));
     for (uint32_t i = 0; i < self->data->count; i++) {
@@ -424,7 +425,12 @@ static inline void brute_golden_open(brute_golden *self, const brute_force *brut
     fs_trial_record record = {0};
     *self = (brute_golden){0};
     brute_values_open(&self->read, brute->file.geometry);
-    self->noticed = brute_store_all(&brute->file, protect, &nothing, NULL, &self->read, &record);
+    const size_t tensors = brute->file.geometry->tensor_count;
+    self->params = brute_room(tensors, sizeof *self->params);
+    self->noticed =
+        brute_store_all(&brute->file, protect, &nothing, NULL, self->params, &self->read, &record);
+    for (size_t t = 0; t < tensors; t++)
+        for (size_t i = 0; i < FS_PROTECT_MAX; i++) self->params[t].of[i].given = 1;
     assert_true(record.corrected == 0 && record.detected == 0 && self->noticed.left == 0);
     self->bounds = brute_room(UINT16_MAX, sizeof *self->bounds);
     for (uint32_t p = 0; p < UINT16_MAX; p++) self->bounds[p] = (brute_bounds){INFINITY, -INFINITY};
@@ -440,6 +446,7 @@ static inline void brute_golden_close(brute_golden *self)
     brute_values_close(&self->read);
     free(self->logits.at);
     free(self->bounds);
+    free(self->params);
     *self = (brute_golden){0};
 }
 
@@ -465,9 +472,10 @@ static inline uint64_t brute_evaluate(const brute_force *self, const brute_golde
     brute_logits logits;
     brute_values_open(&read, self->file.geometry);
     brute_logits_open(&logits, self);
-    (void)brute_store_all(&self->file, protect, &nothing, NULL, &read, record);
+    const brute_noticed noticed =
+        brute_store_all(&self->file, protect, &nothing, NULL, golden->params, &read, record);
     brute_run(self, &read, protect, NULL, 0, golden->bounds, 0, &logits, record);
-    const uint64_t right = brute_sum(self, golden, &logits, 0, record);
+    const uint64_t right = brute_sum(self, golden, &logits, noticed.left > 0, record);
     brute_values_close(&read);
     free(logits.at);
     return right;
@@ -498,7 +506,7 @@ static inline void brute_trial(const brute_force *self, const brute_golden *gold
     brute_values_open(&read, self->file.geometry);
     brute_logits_open(&logits, self);
     const brute_noticed noticed =
-        brute_store_all(&self->file, protect, hits, &golden->read, &read, record);
+        brute_store_all(&self->file, protect, hits, &golden->read, NULL, &read, record);
     brute_run(self, &read, protect, computed ? cell : NULL, trial, golden->bounds, 0, &logits,
               record);
     brute_decide(self, golden, brute_sum(self, golden, &logits, noticed.left > 0, record), record);

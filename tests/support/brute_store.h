@@ -127,12 +127,19 @@ static inline uint32_t brute_widen(const brute_tensor *self, uint64_t element, u
     return isnan(value) ? BRUTE_NAN : brute_bits(value);
 }
 
+/* What the codecs have learnt of a tensor. */
+typedef struct brute_params {
+    fs_codec_param of[FS_PROTECT_MAX];
+} brute_params;
+
 /* --- Storing ---------------------------------------------------------------------------------- */
 
-/** Learns the whole tensor, then encodes it. */
+/** Learns the whole tensor, then encodes it. `bounds`, NULL or of all tensors: where they are
+ * given, nothing is learnt; else they become what is. */
 static inline void brute_store(brute_tensor *self, const fs_geometry *geometry, uint32_t index,
-                               const fs_protect *protect, const float *file)
+                               const fs_protect *protect, const float *file, brute_params *bounds)
 {
+    const int given = bounds != NULL && bounds[index].of[0].given;
     const fs_tensor *shape = &geometry->tensors[index];
     const fs_coding coding = {protect, self->params};
     *self = (brute_tensor){.protect = protect,
@@ -141,6 +148,7 @@ static inline void brute_store(brute_tensor *self, const fs_geometry *geometry, 
                            .by_column = strncmp(shape->name, "h.", 2) == 0,
                            .rows = shape->rows,
                            .cols = shape->cols};
+    if (given) memcpy(self->params, bounds[index].of, sizeof self->params);
     brute_scale(self, file);
     self->padded = fs_coding_padded(protect, self->cols);
     self->check_bytes = fs_coding_check_bytes(protect, self->cols);
@@ -156,9 +164,11 @@ static inline void brute_store(brute_tensor *self, const fs_geometry *geometry, 
             row[c] = brute_narrow(self, r * self->cols + c, file[r * self->cols + c]);
         fs_coding_prepare(&coding, row, self->cols);
         memcpy(self->stored + r * self->padded, row, self->padded * sizeof *row);
+        if (given) continue;
         fs_coding_learn(protect, self->params, self->stored + r * self->padded, self->cols,
                         self->check);
     }
+    if (bounds != NULL) memcpy(bounds[index].of, self->params, sizeof self->params);
     memcpy(self->stored, self->prepared, words * sizeof(uint32_t));
     for (size_t r = 0; r < self->rows; r++)
         fs_coding_encode(&coding, self->stored + r * self->padded, self->cols,
@@ -320,16 +330,18 @@ static inline void brute_keep(brute_tensor *self, const brute_hits *hits, const 
 }
 
 /** Stores `file` through `protect`, hits it, reads all of it. Without `golden`, which is what was
- * read when nothing was hit, this is that reading. Adds to the record what faults did to words. */
+ * read when nothing was hit, this is that reading. Adds to the record what faults did to words.
+ * `bounds`: as in brute_store. */
 static inline brute_noticed brute_store_all(const brute_values *file, const fs_protect *protect,
                                             const brute_hits *hits, const brute_values *golden,
-                                            brute_values *out, fs_trial_record *record)
+                                            brute_params *bounds, brute_values *out,
+                                            fs_trial_record *record)
 {
     brute_noticed noticed = {0};
     for (uint32_t t = 0; t < file->geometry->tensor_count; t++) {
         brute_tensor tensor;
         const float *clean = golden == NULL ? NULL : golden->of[t];
-        brute_store(&tensor, file->geometry, t, protect, file->of[t]);
+        brute_store(&tensor, file->geometry, t, protect, file->of[t], bounds);
         brute_hit(&tensor, hits, record);
         brute_read(&tensor, clean, out->of[t], record, &noticed);
         if (clean != NULL) brute_keep(&tensor, hits, clean, out->of[t], record);

@@ -419,7 +419,7 @@ static void values_in_memory(void **state)
             values[i] = tiny_model_tensor(self.tiny, geometry->tensors[i].name)->values;
         assert_ok(fs_protect_init(&protect, names, count, (fs_guard){0}));
         assert_ok(nn_model_open(&file, self.dir, &protect));
-        assert_ok(nn_model_of_values(&memory, &geometry->config, values, &protect));
+        assert_ok(nn_model_of_values(&memory, &geometry->config, values, &protect, NULL));
         assert_true(nn_model_checksum(file) == nn_model_checksum(memory));
         assert_int_equal(nn_model_altered(file), nn_model_altered(memory));
         assert_int_equal(nn_model_clean(file, 3, 5), nn_model_clean(memory, 3, 5));
