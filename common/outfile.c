@@ -1,5 +1,6 @@
 #include "outfile.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,19 @@
 #include <unistd.h>
 
 #include "file.h"
+
+#define ENDING ".tmp"
+
+enum { HOST_BYTES = 65 };
+
+/* This machine, as a part of a file's name. */
+static void name_host(char out[HOST_BYTES])
+{
+    if (gethostname(out, HOST_BYTES) != 0 || out[0] == '\0') memcpy(out, "unknown", 8);
+    out[HOST_BYTES - 1] = '\0';
+    for (char *c = out; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && *c != '-' && *c != '.') *c = '_';
+}
 
 static fs_status fail(const char *path, const char *what, int error)
 {
@@ -25,7 +39,10 @@ fs_status fs_outfile_open(fs_outfile *out, const char *path)
     struct stat st;
     int regular = stat(path, &st) != 0 || S_ISREG(st.st_mode);
     if (regular) {
-        n = snprintf(out->temporary, sizeof out->temporary, "%s.%ld.tmp", path, (long)getpid());
+        char host[HOST_BYTES];
+        name_host(host);
+        n = snprintf(out->temporary, sizeof out->temporary, "%s.%ld@%s" ENDING, path,
+                     (long)getpid(), host);
         if (n < 0 || (size_t)n >= sizeof out->temporary) return fs_fail(FS_ELIMIT, "path too long");
     }
     out->file = fopen(regular ? out->temporary : path, "we");
@@ -73,29 +90,55 @@ void fs_outfile_drop(fs_outfile *self)
     if (self->temporary[0] != '\0') unlink(self->temporary);
 }
 
-/* @return the process that writes a path under this name; 0 if it is no temporary of it. */
-static long writer_of(const char *entry, const char *name)
+/* @return the process that writes the file `name` (NULL: any) of a folder under this entry's name,
+ * and its machine in *host, which ends with the entry; 0 if it is no temporary of it. */
+static long writer_of(const char *entry, const char *name, const char **host)
 {
-    const size_t size = strlen(name);
-    char *end;
-    if (strncmp(entry, name, size) != 0 || entry[size] != '.') return 0;
-    if (entry[size + 1] < '1' || entry[size + 1] > '9') return 0;
-    const long pid = strtol(entry + size + 1, &end, 10);
-    return strcmp(end, ".tmp") == 0 && pid < INT32_MAX ? pid : 0;
+    const char *at = strrchr(entry, '@'), *digits = at;
+    if (at == NULL) return 0;
+    while (digits > entry && digits[-1] >= '0' && digits[-1] <= '9') digits--;
+    if (digits == at || *digits == '0' || digits == entry || digits[-1] != '.') return 0;
+    const size_t size = (size_t)(digits - 1 - entry), left = strlen(at);
+    if (size == 0 || left < sizeof ENDING || strcmp(at + left + 1 - sizeof ENDING, ENDING) != 0)
+        return 0;
+    if (name != NULL && (strlen(name) != size || strncmp(entry, name, size) != 0)) return 0;
+    const long pid = strtol(digits, NULL, 10);
+    *host = at + 1;
+    return pid < INT32_MAX ? pid : 0;
+}
+
+int fs_outfile_is_temporary(const char *entry, const char *name)
+{
+    const char *host;
+    return writer_of(entry, name, &host) != 0;
+}
+
+static void sweep(const char *dir, const char *name)
+{
+    char own[HOST_BYTES + sizeof ENDING], found[FS_PATH_BYTES_MAX];
+    const struct dirent *entry;
+    DIR *folder = opendir(dir);
+    if (folder == NULL) return;
+    name_host(own);
+    memcpy(own + strlen(own), ENDING, sizeof ENDING);
+    while ((entry = readdir(folder)) != NULL) {
+        const char *host;
+        const long pid = writer_of(entry->d_name, name, &host);
+        if (pid == 0 || strcmp(host, own) != 0) continue;
+        if (kill((pid_t)pid, 0) == 0 || errno != ESRCH) continue;
+        if (fs_path_join(found, dir, entry->d_name) == FS_OK) (void)unlink(found);
+    }
+    closedir(folder);
 }
 
 void fs_outfile_sweep(const char *path)
 {
-    char dir[FS_PATH_BYTES_MAX], found[FS_PATH_BYTES_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
-    const struct dirent *entry;
-    if (fs_path_dir(dir, path) != FS_OK) return;
-    DIR *folder = opendir(dir);
-    if (folder == NULL) return;
-    while ((entry = readdir(folder)) != NULL) {
-        const long pid = writer_of(entry->d_name, name);
-        if (pid == 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH) continue;
-        if (fs_path_join(found, dir, entry->d_name) == FS_OK) (void)unlink(found);
-    }
-    closedir(folder);
+    char dir[FS_PATH_BYTES_MAX];
+    const char *slash = strrchr(path, '/');
+    if (fs_path_dir(dir, path) == FS_OK) sweep(dir, slash == NULL ? path : slash + 1);
+}
+
+void fs_outfile_sweep_folder(const char *dir)
+{
+    sweep(dir, NULL);
 }

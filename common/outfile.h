@@ -24,7 +24,12 @@ FS_MUST_CHECK fs_status fs_outfile_open(fs_outfile *out, const char *path);
 FS_MUST_CHECK fs_status fs_outfile_commit(fs_outfile *self);
 /** Closes and removes what was written; nothing to do after a commit. */
 void fs_outfile_drop(fs_outfile *self);
-/** Removes what processes of this machine that are gone have left of writing `path`. */
+/** @return nonzero if an entry of a folder is a temporary of writing the file `name` in it. */
+int fs_outfile_is_temporary(const char *entry, const char *name);
+/** Removes what processes of this machine that are gone have left of writing `path`. Those of other
+ * machines, which may share the folder, are theirs to remove. */
 void fs_outfile_sweep(const char *path);
+/** The same for every file of a folder. */
+void fs_outfile_sweep_folder(const char *dir);
 
 #endif

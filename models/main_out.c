@@ -11,13 +11,14 @@
 
 #include "file.h"
 #include "json_file.h"
+#include "outfile.h"
 
 static fs_status no_memory(void)
 {
     return fs_fail(FS_ENOMEM, "no memory for a JSON document");
 }
 
-/* @return nonzero for NAME.PID.tmp, where NAME is a file that training writes. */
+/* @return nonzero for a temporary of a file that training writes. */
 static int is_half_written(const char *entry)
 {
     static const char *const names[] = {
@@ -33,13 +34,8 @@ static int is_half_written(const char *entry)
         "added_tokens.json",
         "special_tokens_map.json",
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const size_t size = strlen(names[i]);
-        if (strncmp(entry, names[i], size) != 0 || entry[size] != '.') continue;
-        const char *pid = entry + size + 1;
-        const size_t digits = strspn(pid, "0123456789");
-        if (digits > 0 && strcmp(pid + digits, ".tmp") == 0) return 1;
-    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (fs_outfile_is_temporary(entry, names[i])) return 1;
     return 0;
 }
 

@@ -1,8 +1,10 @@
 #include "wk_tuner.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "assert.h"
@@ -230,6 +232,8 @@ static int resume(wk_tuner *self)
         return 0;
     }
     tr_trainer_state(self->trainer)->step = c.step;
+    /* One that is in use is no leftover (wk_leftovers.h). */
+    (void)utimensat(AT_FDCWD, self->job->checkpoint, NULL, 0);
     return 1;
 }
 

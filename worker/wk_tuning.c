@@ -14,6 +14,7 @@
 #include "tr_init.h"
 #include "tr_load.h"
 #include "tr_save.h"
+#include "wk_leftovers.h"
 #include "wk_tuner.h"
 
 enum { CHECKPOINT_LAYOUT = 1 /* of what a tuner remembers; raised with any change of it */ };
@@ -80,6 +81,7 @@ static fs_status make_folders(wk_tuning *self)
     FS_TRY(fs_path_join(self->checkpoints, self->options.work, "checkpoints"));
     FS_TRY(fs_path_join(self->models, self->options.work, "models"));
     FS_TRY(fs_dir_make(self->checkpoints));
+    wk_leftovers_sweep(self->checkpoints, WK_CHECKPOINTS_MAX);
     return section(self)->keep == FS_KEEP_NONE ? FS_OK : fs_dir_make(self->models);
 }
 
@@ -161,7 +163,7 @@ static fs_status make_job(const wk_tuning *self, const fs_cell *cell, uint64_t t
         return FS_OK;
     fingerprint(self, cell, trial, &out->fingerprint);
     fs_hash_hex(&out->fingerprint, hex);
-    snprintf(name, sizeof name, "%.32s.run", hex);
+    snprintf(name, sizeof name, "%.32s" WK_CHECKPOINT_ENDING, hex);
     out->checkpoint = path;
     return fs_path_join(path, self->checkpoints, name);
 }

@@ -3,9 +3,9 @@
  *
  * The work folder holds `checkpoints/`, one file for each run that is not at its end (and one for
  * each fault-free run), and `models/HASH/`, tuned models that the campaign keeps, by the hash of
- * their values (tr_hash.h). A folder that has a config.json is whole.
- * Thread rule: wk_tuning_golden by one thread at a time; wk_tuning_run and wk_tuning_keep with
- * distinct `thread` indices at the same time. */
+ * their values (tr_hash.h). A folder that has a config.json is whole. Checkpoints of trials that
+ * were finished elsewhere are bounded (wk_leftovers.h). Thread rule: wk_tuning_golden by one thread
+ * at a time; wk_tuning_run and wk_tuning_keep with distinct `thread` indices at the same time. */
 #ifndef WK_TUNING_H
 #define WK_TUNING_H
 

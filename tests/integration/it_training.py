@@ -218,8 +218,8 @@ class Training(harness.Case):
     def test_only_its_own_half_files_are_removed(self):
         out = self.dir / "out"
         out.mkdir()
-        others = ["notes.tmp", "notes.12.tmp", "config.json.tmp", "config.json.old.tmp"]
-        own = ["model.safetensors.12.tmp", "checkpoint.7.tmp", "vocab.json.123.tmp"]
+        others = ["notes.tmp", "notes.12.tmp", "config.json.tmp", "config.json.old.tmp", "notes.7@a.tmp"]
+        own = ["model.safetensors.12@a.tmp", "checkpoint.7@node-3.x.tmp", "vocab.json.123@b.tmp"]
         for name in others + own:
             (out / name).write_text("x")
         self.gpt2(out, "--steps", 1)

@@ -131,6 +131,19 @@ static void test_leftovers_of_the_dead_are_swept(void **state)
     assert_ok(fs_outfile_commit(&out));
     fs_outfile_sweep("/nonexistent/out");
     assert_int_equal(count_files(dir), 5);
+    /* A machine knows its own processes only: another's with this number may be at work. */
+    char host[65] = "";
+    assert_int_equal(gethostname(host, sizeof host - 1), 0);
+    snprintf(other, sizeof other, "%s.%ld@not-%s.tmp", path, (long)child, host);
+    assert_ok(fs_file_write_atomic(other, "mine", 4));
+    snprintf(other, sizeof other, "%s2.%ld@%s.tmp", path, (long)child, host);
+    assert_ok(fs_file_write_atomic(other, "gone", 4));
+    assert_true(fs_outfile_is_temporary(strrchr(other, '/') + 1, "out2"));
+    assert_false(fs_outfile_is_temporary(strrchr(other, '/') + 1, "out"));
+    fs_outfile_sweep(path);
+    assert_int_equal(count_files(dir), 7);
+    fs_outfile_sweep_folder(dir);
+    assert_int_equal(count_files(dir), 6);
     testing_remove(dir);
 }
 
