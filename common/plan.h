@@ -13,6 +13,7 @@
 #include "geometry.h"
 #include "hash.h"
 #include "redundancy.h"
+#include "trial.h"
 
 /** The convention of arithmetic and drawing; part of the fingerprint. Raised whenever any change
  * could alter a stored bit. */
@@ -136,6 +137,10 @@ FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *c
 uint64_t fs_plan_outside(const fs_plan *self, uint32_t sweep);
 /** @return the arrays that steps of a cell of phase finetune are hit in; 0 in phase inference. */
 fs_tune_arrays fs_cell_arrays(const fs_cell *cell);
+/** Whether a record that came from outside can be of a trial of the cell: of its class of sites,
+ * its faults in bits, places and steps that it has. The cell has a space. Errors: FS_ECORRUPT
+ * saying what it has not. */
+FS_MUST_CHECK fs_status fs_cell_check_record(const fs_cell *cell, const fs_trial_record *record);
 /** @return expected hit bits in a trial, but for redundant ones: the count, or rate x values, or
  * ber x values x bits, for bursts, values and patterns all their bits (fs_form_expect); of
  * activations, in one inference of the largest input; in phase finetune the same for each array in

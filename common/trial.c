@@ -9,6 +9,7 @@
 #include "tuning.h"
 
 enum {
+    WORD_BITS = 32, /* of the widest format */
     VERSION_PARAMETERS = 1,
     VERSION_CHECKS = 2,      /* the same and, after the sums, check_faults, which are not 0 */
     VERSION_ACTIVATIONS = 3, /* as 1, but each fault has a place */
@@ -124,6 +125,8 @@ static fs_status check_record(const fs_trial_record *r)
         return fs_fail(FS_ECORRUPT, "a trial record's counts contradict each other");
     }
     for (uint32_t i = 0; i < r->kept; i++) {
+        if (r->fault[i].kind > FS_FAULT_STUCK1 || r->fault[i].bit >= WORD_BITS)
+            return fs_fail(FS_ECORRUPT, "a trial record holds an unknown fault");
         if (r->activations && !fs_place_valid(r->fault[i].place))
             return fs_fail(FS_ECORRUPT, "a trial record names a place that no model has");
         if (r->tuned && r->fault[i].place >= FS_TUNE_ARRAY_COUNT)

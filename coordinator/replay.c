@@ -144,7 +144,8 @@ static fs_status parse_record(const char *hex, fs_buf *bytes, fs_trial_record *r
     return fs_trial_decode(record, bytes->data, bytes->size);
 }
 
-static fs_status read_result(const char *line, fs_store *store, replay_result *out)
+static fs_status read_result(const char *line, fs_store *store, const fs_plan *plan,
+                             replay_result *out)
 {
     fs_buf bytes = {0}, stored = {0};
     json_error_t error;
@@ -156,6 +157,7 @@ static fs_status read_result(const char *line, fs_store *store, replay_result *o
     out->first_difference = json_is_integer(difference) ? json_integer_value(difference) : -1;
     fs_status status =
         parse_record(json_string_value(json_object_get(root, "record")), &bytes, &out->record);
+    if (status == FS_OK) status = fs_cell_check_record(&plan->cells[out->id.cell], &out->record);
     if (status == FS_OK) {
         status = fs_store_get_trial(store, out->id.cell, out->id.trial, &stored);
         out->stored = status == FS_OK;
@@ -196,7 +198,7 @@ fs_status replay_trials(fs_store *store, const fs_plan *plan, const replay_id *i
     if (status == FS_OK) status = start_worker(&work, options, &pid, &pipe);
     while (status == FS_OK && seen < count && getline(&line, &capacity, pipe) > 0) {
         replay_result result = {.id = ids[seen++]};
-        status = read_result(line, store, &result);
+        status = read_result(line, store, plan, &result);
         if (status == FS_OK) status = visit(data, &result);
     }
     free(line);
