@@ -22,7 +22,8 @@
     X(DUE, "due")       /* NaN or Inf in the output, or detected, not corrected */                 \
     X(TIMEOUT, "timeout")                                                                          \
     X(CRASH, "crash")                                                                              \
-    X(NOT_INJECTED, "not-injected")
+    X(NOT_INJECTED, "not-injected") /* of a list that hits nothing of the arm: no input evaluated  \
+                                     */
 
 typedef enum fs_outcome {
 #define X(name, text) FS_OUTCOME_##name,

@@ -89,6 +89,8 @@ static void set_counts(builder *b, json_t *out, const summary_cell *cell)
     set_count(b, out, "trials", cell->cell->trials);
     set_masked(b, out, cell);
     set_count(b, out, "n", cell->n);
+    set_count(b, out, "injected", cell->injected);
+    set(b, out, "basis", json_string(summary_basis_name(cell->basis)));
     set(b, out, "complete", json_boolean(cell->complete));
     set(b, out, "stopped", json_boolean(cell->stopped));
     set_count(b, out, "inputs", t->inputs);

@@ -24,8 +24,11 @@
  * pair, layer, components[], stages[], amount, value, kind, bits, guard, trials,
  * sites, provably_masked_sites, provably_masked_reasons{segments, positions, token_rows, bits}
  * (they sum to it; plan.h says what each is), provably_masked (all of its sites are), reads_known
- * (a worker has said what inputs read; if not, only what the plan knows is counted), n, complete,
- * stopped, inputs, masked, benign, sdc, due (these five in inputs summed over trials),
+ * (a worker has said what inputs read; if not, only what the plan knows is counted), n, injected
+ * (what rates are shares of: n without the trials of a list that hit nothing), basis (`sampled`;
+ * `enumerated` for lists and logs and `proved` where no fault can matter: there intervals and
+ * critical_confidence are null, and rates of the latter known without trials), complete, stopped,
+ * inputs, masked, benign, sdc, due (these five in inputs summed over trials),
  * trials_masked ... trials_not_injected, critical, *_rate{value, low, high}, critical_confidence
  * (of critical_rate: higher than `confidence` under a stopping rule, see fs_cell_confidence()),
  * metric_mean, metric_low, metric_high, metric_median, metric_median_low, metric_median_high,
@@ -37,7 +40,7 @@ FS_MUST_CHECK fs_status status_json(fs_store *store, const fs_plan *plan, const 
                                     json_t **out);
 /** Prints the document for people: the state, then one line for each point of the sweep with the
  * arms side by side (one line for each cell where there are more than three), then what the
- * intervals are. */
+ * intervals are, for those that are sampled. */
 void status_print(FILE *out, const json_t *status);
 
 #endif

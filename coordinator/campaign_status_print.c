@@ -80,11 +80,21 @@ static void point_label(const json_t *cell, char *out, size_t bytes)
              comma != NULL ? "/" : "", comma != NULL ? comma + 1 : "");
 }
 
+static int is_basis(const json_t *cell, const char *basis)
+{
+    return strcmp(text_of(cell, "basis"), basis) == 0;
+}
+
 static void critical_text(const json_t *cell, char out[TEXT_BYTES])
 {
     const json_t *rate = json_object_get(cell, "critical_rate");
-    if (count_of(cell, "n") == 0)
+    if (is_basis(cell, "proved"))
+        snprintf(out, TEXT_BYTES, "0 (proved)");
+    else if (count_of(cell, "injected") == 0)
         snprintf(out, TEXT_BYTES, "-");
+    else if (is_basis(cell, "enumerated"))
+        snprintf(out, TEXT_BYTES, "%lld of %lld", count_of(cell, "critical"),
+                 count_of(cell, "injected"));
     else
         snprintf(out, TEXT_BYTES, "%.2f%% [%.2f, %.2f]", 100 * real_of(rate, "value"),
                  100 * real_of(rate, "low"), 100 * real_of(rate, "high"));
@@ -113,6 +123,8 @@ static void metric_text(const table *t, const json_t *cell, char out[METRIC_BYTE
         snprintf(out, METRIC_BYTES, "-%s", without);
     else if (count_of(cell, "metric_equal") > 1) /* an interval would feign a certainty */
         snprintf(out, METRIC_BYTES, "%s, all %lld equal", value, count_of(cell, "metric_equal"));
+    else if (is_basis(cell, "enumerated"))
+        snprintf(out, METRIC_BYTES, "%s%s", value, without);
     else
         snprintf(out, METRIC_BYTES, "%s [%s, %s]%s", value, low, high, without);
 }
@@ -252,6 +264,27 @@ static int has_rule(const json_t *status)
     return 0;
 }
 
+/* What is said of cells whose rates are not sampled. */
+static void print_basis(FILE *out, const json_t *status)
+{
+    long long enumerated = 0, proved = 0, empty = 0;
+    size_t i;
+    json_t *cell;
+    json_array_foreach(json_object_get(status, "cells"), i, cell)
+    {
+        enumerated += is_basis(cell, "enumerated");
+        proved += is_basis(cell, "proved");
+        empty += count_of(cell, "trials_not_injected");
+    }
+    if (enumerated > 0)
+        fputs("K of N: critical trials of a list or log: enumerated, not sampled, so without an "
+              "interval\n",
+              out);
+    if (empty > 0)
+        fprintf(out, "not injected: %lld trials that hit nothing of an arm, in no share\n", empty);
+    if (proved > 0) fputs("0 (proved): no fault of the cell can matter, whatever is drawn\n", out);
+}
+
 static void print_notes(const table *t, const json_t *status)
 {
     const json_t *intervals = json_object_get(status, "intervals");
@@ -261,6 +294,7 @@ static void print_notes(const table *t, const json_t *status)
     if (has_rule(status))
         fputs("under a stopping rule: its confidence over all looks, so each look's is higher\n",
               t->out);
+    print_basis(t->out, status);
     fprintf(t->out, "%s: %s over trials, %g %% interval (%s)\n", t->metric,
             t->perplexity ? "median" : "mean", percent,
             text_of(intervals, t->perplexity ? "metric_median" : "metric_mean"));

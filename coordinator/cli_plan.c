@@ -33,8 +33,16 @@ static double confidence_of(const fs_plan *plan, const fs_cell *cell)
     return stop->half_width > 0 ? stop->confidence : CONFIDENCE_PERCENT / 100.0;
 }
 
+/* Faults of a list are not drawn, and where none can matter nothing is estimated. */
+static int is_sampled(const fs_cell *cell)
+{
+    return cell->site->from == FS_SITE_DRAWN && !fs_cell_masked(cell);
+}
+
+/* NaN where nothing is sampled. */
 static double half_width(const fs_plan *plan, const fs_cell *cell, double p)
 {
+    if (!is_sampled(cell)) return (double)NAN;
     return fs_half_width(p, cell->trials, confidence_of(plan, cell));
 }
 
@@ -198,10 +206,12 @@ static void print_cells(const fs_plan *plan)
            "faults/trial", "half-width*");
     for (size_t i = 0; i < plan->cell_count; i++) {
         const fs_cell *cell = &plan->cells[i];
-        printf("# %-*s  %12" PRIu64 "  %10s  %9" PRIu64 "  %12.6g  %.3f/%.3f%s\n", width, cell->id,
-               cell->space->values, cell->bits->name, cell->trials, fs_cell_faults(cell),
-               half_width(plan, cell, P_WORST), half_width(plan, cell, P_RARE),
-               fs_cell_masked(cell) ? "  masked, provably" : "");
+        printf("# %-*s  %12" PRIu64 "  %10s  %9" PRIu64 "  %12.6g  ", width, cell->id,
+               cell->space->values, cell->bits->name, cell->trials, fs_cell_faults(cell));
+        if (is_sampled(cell))
+            printf("%.3f/%.3f\n", half_width(plan, cell, P_WORST), half_width(plan, cell, P_RARE));
+        else
+            puts(fs_cell_masked(cell) ? "masked, provably" : "enumerated, not sampled");
     }
 }
 

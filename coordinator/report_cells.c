@@ -86,6 +86,7 @@ static void put_counts(report_columns *t, const summary_cell *cell)
     put_count(t, "reads_known", cell->reads_known != 0);
     put_count(t, "planned", cell->cell->trials);
     put_count(t, "n", cell->n);
+    put_count(t, "injected", cell->injected);
     put_count(t, "complete", cell->complete != 0);
     put_count(t, "stopped", cell->stopped != 0);
     put_count(t, "inputs", totals->inputs);
@@ -124,6 +125,7 @@ static fs_status write_cells(fs_buf *out, const summary *s)
         const summary_cell *cell = &s->cells[i];
         report_columns_text(t, "id", cell->cell->id);
         report_columns_text(t, "bits", cell->cell->bits->name);
+        report_columns_text(t, "basis", summary_basis_name(cell->basis));
         put_layer(t, cell->cell);
         status = put_point(t, cell->cell, &scratch);
         if (status == FS_OK) status = put_place(t, cell->cell, &scratch);
@@ -170,7 +172,9 @@ static void put_group(report_columns *t, const report_group *g)
     const summary_rate *d = g->difference;
     report_columns_number(t, "cell", g->cells == 1 ? (double)g->first : -1);
     put_count(t, "cells", g->cells);
+    report_columns_text(t, "basis", summary_basis_name(g->basis));
     put_count(t, "n", g->n);
+    put_count(t, "injected", g->injected);
     put_count(t, "planned", g->planned);
     put_count(t, "sites", g->sites);
     put_count(t, "masked_sites", g->masked_sites);

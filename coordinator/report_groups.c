@@ -117,13 +117,38 @@ static uint64_t events(const summary_cell *cell, int measure)
 static report_rate one_rate(const summary_cell *cell, int measure)
 {
     const summary_rate *rates[] = {&cell->critical, &cell->sdc_trials, &cell->due_trials};
-    return (report_rate){events(cell, measure), cell->n > 0 ? rates[measure]->value : NAN,
-                         rates[measure]->interval, UINT32_MAX};
+    const double value = rates[measure]->value;
+    const fs_interval exact = {value, value};
+    return (report_rate){events(cell, measure), value,
+                         cell->basis == SUMMARY_SAMPLED ? rates[measure]->interval : exact,
+                         UINT32_MAX};
 }
 
 static double sites(const fs_cell *cell)
 {
     return (double)fs_cell_sites(cell);
+}
+
+/* @return nonzero if its rates are known or estimated. */
+static int has_rate(const summary_cell *cell)
+{
+    return cell->injected > 0 || cell->basis == SUMMARY_PROVED;
+}
+
+/* The rate of such a cell; proved ones need no trials. */
+static double rate_of(const summary_cell *cell, int measure)
+{
+    return cell->injected > 0 ? (double)events(cell, measure) / (double)cell->injected : 0;
+}
+
+/* What a cell adds to the width of a mean: nothing, if its rate is not sampled. */
+static fs_interval own_interval(const summary_cell *cell, int measure)
+{
+    const double confidence =
+        measure == REPORT_CRITICAL ? cell->critical_confidence : SUMMARY_CONFIDENCE_PERCENT / 100.0;
+    const double exact = rate_of(cell, measure);
+    if (cell->basis != SUMMARY_SAMPLED && has_rate(cell)) return (fs_interval){exact, exact};
+    return fs_wilson(events(cell, measure), cell->injected, confidence);
 }
 
 /* The weighted mean, and the squares of its distances to the cells' limits. */
@@ -134,20 +159,17 @@ static report_rate mean_rate(const summary *s, const entry *entries, size_t coun
     for (size_t i = 0; i < count; i++) {
         const summary_cell *cell = &s->cells[entries[i].cell];
         weight += sites(cell->cell);
-        if (cell->n == 0) continue;
+        if (!has_rate(cell)) continue;
         run += sites(cell->cell);
-        sum += sites(cell->cell) * (double)events(cell, measure) / (double)cell->n;
+        sum += sites(cell->cell) * rate_of(cell, measure);
         out.k += events(cell, measure);
     }
     out.value = run > 0 ? sum / run : NAN;
     for (size_t i = 0; i < count && run > 0; i++) {
         const summary_cell *cell = &s->cells[entries[i].cell];
-        uint64_t k = events(cell, measure);
         double w = sites(cell->cell) / weight;
-        double p = cell->n > 0 ? (double)k / (double)cell->n : out.value;
-        double confidence = measure == REPORT_CRITICAL ? cell->critical_confidence
-                                                       : SUMMARY_CONFIDENCE_PERCENT / 100.0;
-        fs_interval own = fs_wilson(k, cell->n, confidence);
+        double p = has_rate(cell) ? rate_of(cell, measure) : out.value;
+        fs_interval own = own_interval(cell, measure);
         below += w * w * (p - own.low) * (p - own.low);
         double up = w * w * (own.high - p) * (own.high - p);
         above += up;
@@ -177,9 +199,12 @@ static report_group make_group(const summary *s, const report_pair *pairs, const
                         .cells = (uint32_t)count,
                         .by_bits = by_bits,
                         .by_place = by_place,
+                        .basis = s->cells[entries[0].cell].basis,
                         .comparisons = 1};
     for (size_t i = 0; i < count; i++) {
+        if (s->cells[entries[i].cell].basis != out.basis) out.basis = SUMMARY_SAMPLED;
         out.n += s->cells[entries[i].cell].n;
+        out.injected += s->cells[entries[i].cell].injected;
         out.planned += s->cells[entries[i].cell].cell->trials;
         out.sites += fs_cell_sites(s->cells[entries[i].cell].cell);
         out.masked_sites += s->cells[entries[i].cell].masked_sites;
@@ -191,6 +216,7 @@ static report_group make_group(const summary *s, const report_pair *pairs, const
             report_paired_add(&out.paired[m], &pairs[entries[i].cell].pair, (report_measure)m);
         }
         report_paired_test(&out.paired[m]);
+        if (out.basis == SUMMARY_ENUMERATED) report_paired_exact(&out.paired[m]);
     }
     return out;
 }
@@ -253,7 +279,9 @@ static void adjust(const summary *s, report_group *groups, size_t count, uint32_
     for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
         uint32_t tests = 0;
         for (size_t i = 0; i < count; i++) {
-            if (s->cells[groups[i].first].cell->arm != arm || groups[i].paired[m].n == 0) continue;
+            if (s->cells[groups[i].first].cell->arm != arm || groups[i].paired[m].n == 0 ||
+                isnan(groups[i].paired[m].p))
+                continue;
             scratch[tests++] = &groups[i].paired[m];
         }
         report_paired_holm(scratch, tests);
@@ -274,13 +302,18 @@ static void adjust_flavour(const summary *s, report_group *groups, size_t count,
     }
 }
 
-/* The paired test decides; without common trials the interval of the difference does. */
+/* Of a list, the difference itself is known. The paired test decides; without common trials the
+ * interval of the difference does. */
 static report_effect effect_of(const report_group *g, int measure)
 {
     const double alpha = 1 - SUMMARY_CONFIDENCE_PERCENT / 100.0;
     const report_paired *paired = &g->paired[measure];
     const fs_interval *d = &g->difference[measure].interval;
     if (!g->has_difference || isnan(d->low) || isnan(d->high)) return REPORT_EFFECT_UNKNOWN;
+    if (g->basis == SUMMARY_ENUMERATED)
+        return d->high < 0  ? REPORT_EFFECT_FEWER
+               : d->low > 0 ? REPORT_EFFECT_MORE
+                            : REPORT_EFFECT_NONE;
     const int few = paired->only_arm < paired->only_base;
     if (paired->n > 0 && paired->holm < alpha)
         return few ? REPORT_EFFECT_FEWER : REPORT_EFFECT_MORE;

@@ -5,7 +5,9 @@
  * of several is a mean weighted by the cells' numbers of sites (places of a fault), so that with
  * one fault a trial it speaks of a fault anywhere among them; its interval is the stratified Wilson
  * interval: square-and-add of the cells' own (Yan and Su 2010; Zou and Donner 2008). A cell without
- * trials counts with the mean of the others and the interval [0, 1].
+ * trials counts with the mean of the others and the interval [0, 1]. A rate that is not sampled,
+ * proved or of a list, has the interval of itself alone; arms are compared over a list without a
+ * test.
  * The difference of two arms adds their intervals in squares (Newcombe 1998), which leaves the
  * pairing of faults unused and is wide where one cell of much weight has few trials. Whether there
  * is an effect is therefore decided by the paired test of report_pairs, adjusted by Holm's method
@@ -43,9 +45,11 @@ typedef struct report_rate {
 typedef struct report_group {
     uint32_t first; /* its first cell in the plan, which says sweep, arm, guard, amount ... */
     uint32_t cells;
-    int by_bits;  /* nonzero: of one choice of bits; else all choices together */
-    int by_place; /* nonzero: of one layer and set of components */
+    int by_bits;         /* nonzero: of one choice of bits; else all choices together */
+    int by_place;        /* nonzero: of one layer and set of components */
+    summary_basis basis; /* of all its cells; SUMMARY_SAMPLED where they differ */
     uint64_t n;
+    uint64_t injected; /* of these */
     uint64_t planned;
     uint64_t sites;        /* of its cells */
     uint64_t masked_sites; /* of these, masked provably */

@@ -33,6 +33,14 @@ static fs_status base_cells(uint32_t **out, const fs_plan *plan)
     return FS_OK;
 }
 
+/* Over a list nothing is drawn: counts say all. */
+static void drop_sampling(summary_pair *pair)
+{
+    const fs_interval none = {NAN, NAN};
+    pair->mcnemar_p = (double)NAN;
+    pair->metric_interval = pair->critical_ratio = none;
+}
+
 fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s)
 {
     uint32_t *base = NULL;
@@ -46,6 +54,7 @@ fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s)
         if (!comparable(&s->plan->cells[a], &s->plan->cells[b])) continue;
         pairs[b].base = a;
         status = summary_compare(&pairs[b].pair, store, a, b, s->cells[a].cell->draw_key);
+        if (s->cells[b].basis == SUMMARY_ENUMERATED) drop_sampling(&pairs[b].pair);
     }
     free(base);
     if (status != FS_OK) free(pairs);
@@ -91,6 +100,12 @@ void report_paired_test(report_paired *self)
         self->times = 1 / odds_limit(self->arm);
     else
         self->times = (double)self->base / (double)self->arm;
+}
+
+void report_paired_exact(report_paired *self)
+{
+    self->p = self->holm = self->times = (double)NAN;
+    if (self->base > 0 && self->arm > 0) self->times = (double)self->base / (double)self->arm;
 }
 
 static int by_p(const void *a, const void *b)

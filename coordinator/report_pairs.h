@@ -45,6 +45,9 @@ FS_MUST_CHECK fs_status report_pairs_new(report_pair **out, fs_store *store, con
 void report_paired_add(report_paired *self, const summary_pair *pair, report_measure measure);
 /** Fills p, holm (as for a single comparison) and times from the counts. */
 void report_paired_test(report_paired *self);
+/** The same where nothing is drawn and counts say all: no p, no holm, and times only where both
+ * have one. */
+void report_paired_exact(report_paired *self);
 /** Sets holm of `count` comparisons that are read together; those without a pair take no part. The
  * array is sorted by p. */
 void report_paired_holm(report_paired **list, size_t count);

@@ -8,6 +8,8 @@
 
 #define CONFIDENCE (SUMMARY_CONFIDENCE_PERCENT / 100.0)
 
+static const fs_interval no_interval = {NAN, NAN};
+
 /* The trials of one cell, as one scan collects them. */
 typedef struct scan {
     const fs_plan *plan;
@@ -201,20 +203,49 @@ static void settle(const scan *s, uint64_t prefix)
     }
 }
 
+/* Faults of a list are not drawn, and of a cell where no fault can matter nothing needs to be. The
+ * trials of a simulated campaign know nothing of proofs. */
+static summary_basis basis_of(const scan *s)
+{
+    const fs_totals *t = &s->out->totals;
+    if (s->cell->site->from != FS_SITE_DRAWN) return SUMMARY_ENUMERATED;
+    if (s->cell->space == NULL || s->out->masked_sites != fs_cell_sites(s->cell) ||
+        t->critical + t->benign + t->sdc + t->due > 0 || fs_identity_simulated(s->plan->identity))
+        return SUMMARY_SAMPLED;
+    return SUMMARY_PROVED;
+}
+
+/* Leaves only what is known without sampling. */
+static void drop_intervals(summary_cell *out)
+{
+    summary_rate *const rates[] = {&out->critical,      &out->sdc_trials, &out->due_trials,
+                                   &out->masked_trials, &out->sdc_inputs, &out->due_inputs};
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        rates[i]->interval = no_interval;
+        if (out->basis == SUMMARY_PROVED) rates[i]->value = rates[i] == &out->masked_trials;
+    }
+    out->critical_confidence = (double)NAN;
+    out->metric = out->metric_median_interval = no_interval;
+}
+
 static fs_status summarise(scan *s, const fs_range *done, size_t done_count)
 {
     summary_cell *out = s->out;
     const fs_totals *t = &out->totals;
     settle(s, done_count > 0 && done[0].first == 0 ? done[0].count : 0);
     out->n = t->trials;
+    out->injected = t->trials - t->outcomes[FS_OUTCOME_NOT_INJECTED];
+    out->basis = basis_of(s);
     out->critical_confidence = fs_cell_confidence(s->plan, s->cell, CONFIDENCE);
-    out->critical = trial_rate(t->critical, out->n, out->critical_confidence);
-    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->n, CONFIDENCE);
-    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->n, CONFIDENCE);
-    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->n, CONFIDENCE);
+    out->critical = trial_rate(t->critical, out->injected, out->critical_confidence);
+    out->sdc_trials = trial_rate(t->outcomes[FS_OUTCOME_SDC], out->injected, CONFIDENCE);
+    out->due_trials = trial_rate(t->outcomes[FS_OUTCOME_DUE], out->injected, CONFIDENCE);
+    out->masked_trials = trial_rate(t->outcomes[FS_OUTCOME_MASKED], out->injected, CONFIDENCE);
     out->sdc_inputs = input_rate(s->sdc, s->n, s->inputs);
     out->due_inputs = input_rate(s->due, s->n, s->inputs);
-    return summarise_metric(s);
+    FS_TRY(summarise_metric(s));
+    if (out->basis != SUMMARY_SAMPLED) drop_intervals(out);
+    return FS_OK;
 }
 
 static fs_status read_golden(fs_store *store, const fs_plan *plan, summary_cell *out)
@@ -298,4 +329,16 @@ void summary_destroy(summary **self)
     free((*self)->cells);
     free(*self);
     *self = NULL;
+}
+
+const char *summary_basis_name(summary_basis basis)
+{
+    switch (basis) {
+#define X(name, text)                                                                              \
+    case SUMMARY_##name:                                                                           \
+        return text;
+        SUMMARY_BASIS_MAP(X)
+#undef X
+    }
+    return "unknown";
 }

@@ -42,6 +42,11 @@ static fs_status read_rows(fs_store *store, uint32_t cell, rows *out)
     return out->status;
 }
 
+static int injected(const row *r)
+{
+    return r->outcome != FS_OUTCOME_NOT_INJECTED;
+}
+
 static void count_pair(summary_pair *out, const row *a, const row *b)
 {
     out->n++;
@@ -67,7 +72,7 @@ static fs_status compare(summary_pair *out, const rows *a, const rows *b, uint64
         const row *p = &a->at[i], *q = &b->at[j];
         i += p->trial <= q->trial;
         j += q->trial <= p->trial;
-        if (p->trial != q->trial) continue;
+        if (p->trial != q->trial || !injected(p) || !injected(q)) continue;
         count_pair(out, p, q);
         if (!isfinite(p->metric) || !isfinite(q->metric)) continue;
         x[finite] = p->metric;

@@ -427,6 +427,19 @@ static fs_status run_batches(wk_trial *self, int brute_force)
     return FS_OK;
 }
 
+/* Whether a list or log has nothing for this arm: addresses outside of its tensors, bits of a
+ * protection that it lacks. */
+static int misses(const wk_trial *self, const fs_cell *cell)
+{
+    return cell->list != NULL && self->faults.count == 0 && self->checks.count == 0;
+}
+
+static void set_missed(fs_trial_record *record)
+{
+    record->outcome = FS_OUTCOME_NOT_INJECTED;
+    record->metric = record->loss = record->kl_mean = (double)NAN;
+}
+
 static void sum_up(wk_trial *self, int due, fs_trial_record *record)
 {
     int differs = wk_score_sum(self->golden, self->critical, self->results, due, record);
@@ -441,7 +454,8 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection 
     self->first_difference = UINT32_MAX;
     wk_activations_begin(&self->activations, cell, trial, record);
     fs_status status = inject(self, cell, protection, trial, brute_force, record);
-    if (status == FS_OK) {
+    const int missed = status == FS_OK && misses(self, cell);
+    if (status == FS_OK && !missed) {
         wk_map_set(&self->map, &self->injection);
         plan_blocks(self, brute_force);
         status = run_batches(self, brute_force);
@@ -451,7 +465,10 @@ fs_status wk_trial_run(wk_trial *self, const fs_cell *cell, const fs_protection 
     restore(self);
     if (status == FS_OK) status = check_restored(self, &self->faults);
     if (status != FS_OK) return status;
-    sum_up(self, self->injection.left > 0, record);
+    if (missed)
+        set_missed(record);
+    else
+        sum_up(self, self->injection.left > 0, record);
     return FS_OK;
 }
 

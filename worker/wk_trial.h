@@ -18,7 +18,8 @@ typedef struct wk_trial wk_trial;
 FS_MUST_CHECK fs_status wk_trial_new(wk_trial **out, const wk_golden *golden,
                                      const fs_critical *critical, uint64_t private_bytes);
 void wk_trial_destroy(wk_trial **self);
-/** Draws, injects, runs, compares, restores. `record` is replaced. The view's touched values are
+/** Draws, injects, runs, compares, restores. `record` is replaced. A trial of a list that hits
+ * nothing of the cell is not injected, and nothing is evaluated. The view's touched values are
  * checked afterwards. Errors: FS_EMISMATCH if a value is not as before; FS_ENOMEM. */
 FS_MUST_CHECK fs_status wk_trial_run(wk_trial *self, const fs_cell *cell,
                                      const fs_protection *protection, uint64_t trial,

@@ -168,6 +168,31 @@ class FaultList(harness.Case):
             self.assertEqual(protected["check_faults"], 0)
         self.check_stored(out, path)
 
+    def test_trials_that_hit_nothing(self):
+        """Of bits that an arm lacks nothing is injected: such trials are in no share."""
+        model, data = self.tiny()
+        (self.dir / "faults.csv").write_text(
+            "trial,tensor,index,bit,code\n0,classifier.weight,0,30,\n1,classifier.weight,0,2,secded\n"
+            "2,classifier.weight,1,1,\n")
+        path = self.campaign(self.head(model, data) + "arms: [{name: none}, {name: secded, protect: secded}]\n"
+                             "sweep:\n  - {name: s, site: {list: faults.csv}}\n")
+        plan = self.json("plan", "--json", path)
+        self.assertEqual([c["half_width"] for c in plan["cell_list"]], [None, None])
+        self.assertIn("enumerated, not sampled", self.run_program("plan", path).stdout)
+        out = self.dir / "out"
+        status = self.json("run", "--json", path, "--out", out, "--no-report", "--audit", "1")
+        none, secded = status["cells"]
+        self.assertEqual((none["n"], none["injected"], none["trials_not_injected"], none["inputs"]), (3, 2, 1, 20))
+        self.assertEqual((secded["n"], secded["injected"], secded["trials_not_injected"]), (3, 3, 0))
+        self.assertEqual(none["masked_trial_rate"]["value"], none["trials_masked"] / 2)
+        self.assertEqual(none["basis"], "enumerated")
+        self.assertIsNone(none["masked_trial_rate"]["low"])
+        replayed = self.json("replay", "--json", out, "s/none/1")
+        self.assertEqual((replayed["outcome"]["outcome"], replayed["faults_drawn"]), ("not-injected", 0))
+        self.assertTrue(self.json("verify", "--json", "--rerun", "1", out)["ok"])
+        self.run_program("report", out)
+        self.assertIn("not injected: 1 trials", self.run_program("status", out).stdout)
+
     def check_stored(self, out, path):
         """What is stored needs no file; what runs does, and it must be the same."""
         log = self.dir / "dram.csv"

@@ -109,11 +109,15 @@ export interface Meta {
 }
 
 export type Measure = "critical" | "sdc" | "due";
+/** What rates rest on: trials drawn by chance, all trials of a list or log, or a proof. */
+export type Basis = "sampled" | "enumerated" | "proved";
 export interface Rate {
   k: number;
+  n: number; // trials that it is a share of: those that were injected
   value: number;
-  low: number;
+  low: number; // of what is not sampled, the value itself
   high: number;
+  basis: Basis;
 }
 export interface Difference {
   value: number;
@@ -141,6 +145,8 @@ export interface Cell {
   maskedBits: number;
   planned: number;
   n: number;
+  injected: number; // of these, all but those that hit nothing
+  basis: Basis;
   complete: boolean;
   stopped: boolean;
   outcomes: number[];
@@ -190,6 +196,7 @@ export interface Group {
   cell: number; // the only cell, or -1
   cells: number;
   n: number;
+  basis: Basis;
   planned: number;
   sites: number;
   maskedSites: number;
@@ -266,10 +273,15 @@ class Reader {
   }
   rate(name: string): Rate[] {
     const k = this.number(`${name}_k`);
+    const n = this.number("injected");
+    const basis = this.text("basis") as Basis[];
     const v = this.number(name);
     const low = this.number(`${name}_low`);
     const high = this.number(`${name}_high`);
-    return v.map((value, i) => ({ k: k[i]!, value, low: low[i]!, high: high[i]! }));
+    return v.map((value, i) => {
+      const limits = basis[i] === "sampled" ? { low: low[i]!, high: high[i]! } : { low: value, high: value };
+      return { k: k[i]!, n: n[i]!, value, ...limits, basis: basis[i]! };
+    });
   }
   span(name: string): Difference[] {
     const v = this.number(name);
@@ -281,9 +293,9 @@ class Reader {
 
 function readCells(table: Table, outcomes: string[]): Cell[] {
   const r = new Reader(table);
-  const t = Object.fromEntries(["id", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]));
+  const t = Object.fromEntries(["id", "place", "kind", "bits", "guard", "basis"].map((c) => [c, r.text(c)]));
   const names = (
-    "sweep arm pair layer amount variant sites planned n complete stopped q05 q95 nonfinite " +
+    "sweep arm pair layer amount variant sites planned n injected complete stopped q05 q95 nonfinite " +
     "metric_equal inputs faults check_faults visible corrected detected miscorrected masked_sites " +
     "masked_segments masked_positions masked_token_rows masked_bits"
   ).split(" ");
@@ -317,6 +329,8 @@ function readCells(table: Table, outcomes: string[]): Cell[] {
       maskedBits: f("masked_bits"),
       planned: f("planned"),
       n: f("n"),
+      injected: f("injected"),
+      basis: s("basis") as Basis,
       complete: f("complete") === 1,
       stopped: f("stopped") === 1,
       outcomes: ends.map((e) => e[i]!),
@@ -355,7 +369,7 @@ function readPaired(r: Reader, name: string): Paired[] {
 function readGroups(table: Table): Group[] {
   const r = new Reader(table);
   const t = Object.fromEntries(
-    ["scope", "place", "kind", "bits", "guard"].map((c) => [c, r.text(c)]),
+    ["scope", "place", "kind", "bits", "guard", "basis"].map((c) => [c, r.text(c)]),
   );
   const names = "sweep arm amount layer cell cells n planned sites masked_sites has_difference comparisons".split(" ");
   const v = Object.fromEntries(names.map((c) => [c, r.number(c)]));
@@ -382,6 +396,7 @@ function readGroups(table: Table): Group[] {
       cell: v.cell![i]!,
       cells: v.cells![i]!,
       n: v.n![i]!,
+      basis: t.basis![i] as Basis,
       planned: v.planned![i]!,
       sites: v.sites![i]!,
       maskedSites: v.masked_sites![i]!,

@@ -126,8 +126,9 @@ function showCell(report: Report, c: Cell): Node[] {
       ["critical", rate(c.critical) + (meta.sweeps[c.sweep]!.stop && c.n > 0 ? ", at the confidence of each look of its stopping rule" : "")],
       ["SDC trials", rate(c.sdc)],
       ["DUE trials", rate(c.due)],
-      ["SDC per input", c.n === 0 ? "not run" : `${fmt.percent(c.sdcInputs.value)} [${fmt.percent(c.sdcInputs.low)}, ${fmt.percent(c.sdcInputs.high)}], clustered by trial`],
-      [meta.task.metric, c.n === 0 ? "not run" : `mean ${fmt.metric(meta, m.mean)} ${fmt.metricSpan(meta, c.metricEqual, m.low, m.high)}${c.metricEqual > 0 ? "" : " (bootstrap)"}, median ` +
+      ["SDC per input", c.injected === 0 ? "not run" : c.basis === "sampled"
+        ? `${fmt.percent(c.sdcInputs.value)} [${fmt.percent(c.sdcInputs.low)}, ${fmt.percent(c.sdcInputs.high)}], clustered by trial` : `${fmt.percent(c.sdcInputs.value)} (${c.basis})`],
+      [meta.task.metric, c.injected === 0 ? "not run" : `mean ${fmt.metric(meta, m.mean)} ${fmt.metricSpan(meta, c.metricEqual, m.low, m.high)}${c.metricEqual > 0 || c.basis !== "sampled" ? "" : " (bootstrap)"}, median ` +
         `${fmt.metric(meta, c.median.value)}, 5 % to 95 % of trials ${fmt.metric(meta, c.q05)} to ${fmt.metric(meta, c.q95)}${c.nonfinite ? `; ${fmt.count(c.nonfinite)} trials without a finite one` : ""}`],
       ["words read wrongly", `${fmt.count(c.visible)} from ${fmt.count(c.faults)} faults; corrected ${fmt.count(c.corrected)}, detected ${fmt.count(c.detected)}, miscorrected ${fmt.count(c.miscorrected)}`],
       ...(c.checkFaults ? [["faults beside the words", fmt.count(c.checkFaults)] as [string, string]] : []),
@@ -141,11 +142,11 @@ function showCell(report: Report, c: Cell): Node[] {
       list([
         ["paired trials", fmt.count(pair.n)],
         ["critical in both / only there / only here / neither", [pair.both, pair.onlyA, pair.onlyB, pair.neither].map(fmt.count).join(" / ")],
-        ["McNemar, exact, two-sided", `p = ${pair.p < 0.0001 ? "below 0.0001" : fmt.digits(pair.p, 2)}`],
-        ["risk ratio", `${fmt.digits(pair.ratio.value)} [${fmt.digits(pair.ratio.low)}, ${fmt.digits(pair.ratio.high)}]`],
+        ["McNemar, exact, two-sided", Number.isNaN(pair.p) ? "none: enumerated, not sampled" : `p = ${pair.p < 0.0001 ? "below 0.0001" : fmt.digits(pair.p, 2)}`],
+        ["risk ratio", fmt.digits(pair.ratio.value) + (Number.isNaN(pair.p) ? "" : ` [${fmt.digits(pair.ratio.low)}, ${fmt.digits(pair.ratio.high)}]`)],
         [`difference in ${meta.task.metric}`, Number.isNaN(pair.metric.value) ? "none" : meta.task.metric === "accuracy"
-          ? `${fmt.points(pair.metric.value)} points [${fmt.points(pair.metric.low)}, ${fmt.points(pair.metric.high)}]`
-          : `${fmt.digits(pair.metric.value)} [${fmt.digits(pair.metric.low)}, ${fmt.digits(pair.metric.high)}]`],
+          ? `${fmt.points(pair.metric.value)} points` + (Number.isNaN(pair.p) ? "" : ` [${fmt.points(pair.metric.low)}, ${fmt.points(pair.metric.high)}]`)
+          : fmt.digits(pair.metric.value) + (Number.isNaN(pair.p) ? "" : ` [${fmt.digits(pair.metric.low)}, ${fmt.digits(pair.metric.high)}]`)],
       ]),
     );
   }

@@ -101,7 +101,7 @@ function rows(report: Report, groups: Group[], width: number, plot: Plot, top: n
       const from = q.n === 0 ? left + 6 : x.at(r.k === 0 ? 0 : r.low);
       const node = dot(report, q, { from: [from, y], to: [x.at(r.high), y], mid: [x.at(r.k === 0 ? 0 : r.value), y] });
       plot.svg.append(node);
-      if (width > 480) plot.svg.append(mk.text(right + 10, y + 4, fmt.certain(q) ? "provably masked" : q.n === 0 ? "not run" : r.k === 0 ? `0, at most ${fmt.percent(r.high, 2)}` : fmt.percent(r.value), "note"));
+      if (width > 480) plot.svg.append(mk.text(right + 10, y + 4, fmt.certain(q) ? "provably masked" : q.n === 0 ? "not run" : r.k === 0 ? `0, ${fmt.atMost(r)}` : fmt.percent(r.value), "note"));
       plot.marks.push(node);
       plot.groups.push(q);
     });
@@ -123,7 +123,7 @@ function answer(report: Report, groups: Group[], base: number): string {
   const rest = next && next.rate[m].high >= worst!.rate[m].low
     ? `, but the interval of ${g.bitsLabel(next.bits)} (${fmt.rateText(next.rate[m], next.n)}) overlaps it.`
     : next ? next.rate[m].k === 0
-      ? `; next ${g.bitsLabel(next.bits)}, none seen in ${fmt.count(next.n)}, at most ${fmt.percent(next.rate[m].high, 2)}.`
+      ? `; next ${g.bitsLabel(next.bits)}, none seen in ${fmt.count(next.rate[m].n)}, ${fmt.atMost(next.rate[m])}.`
       : `; next ${g.bitsLabel(next.bits)} with ${fmt.percent(next.rate[m].value)}.` : ".";
   const others = groups.filter((x) => x.arm !== base && x.bits === worst!.bits && x.n > 0).slice(0, 3);
   const words = others.map((x) => g.effectSentence(report, x, m, "there, "));

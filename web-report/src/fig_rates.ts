@@ -152,7 +152,7 @@ function answer(report: Report, groups: Group[]): string {
     if (first) return `${name} fails in more than half of the trials from ${fmt.amountShort(kind, first.amount)} on (${fmt.percent(first.rate[m].value)})`;
     const r = last.rate[m];
     return r.k === 0
-      ? `${name}: none seen in ${fmt.count(last.n)} trials at ${fmt.amountShort(kind, last.amount)}, at most ${fmt.percent(r.high, 2)}`
+      ? `${name}: none seen in ${fmt.count(r.n)} trials at ${fmt.amountShort(kind, last.amount)}, ${fmt.atMost(r)}`
       : `${name} reaches ${fmt.percent(r.value)} at ${fmt.amountShort(kind, last.amount)}`;
   });
   const guards = g.unique(groups.map((x) => x.guard)).length > 1 ? ` (reading ${fmt.conventionOf(guard)})` : "";

@@ -50,7 +50,7 @@ function headline(report: Report): Headline | null {
 }
 
 function none(group: Group, m: Measure): string {
-  return `none seen in ${fmt.count(group.n)}, at most ${fmt.percent(group.rate[m].high, 2)}`;
+  return `none seen in ${fmt.count(group.rate[m].n)}, ${fmt.atMost(group.rate[m])}`;
 }
 
 function where(report: Report, group: Group): string {
@@ -68,7 +68,7 @@ function one(report: Report, a: Group, m: Measure): string {
   if (a.rate[m].k === 0) return `With ${where(report, a)}, ${noun} in ${name}: ${none(a, m)}.`;
   return (
     `With ${where(report, a)}, ${fmt.percent(a.rate[m].value)} of ${name}\u2019s trials ${fmt.MEASURE_VERB[m]} ` +
-    `(${report.meta.confidence} % interval ${fmt.interval(a.rate[m].low, a.rate[m].high)}).`
+    `(${fmt.rateSpan(a.rate[m], report.meta.confidence)}).`
   );
 }
 
@@ -98,9 +98,13 @@ function sentence(report: Report, a: Group, b: Group | null, m: Measure): string
   }
   const d = b.difference[m];
   const level = `${report.meta.confidence} % interval`;
-  const from = ra.k === 0 ? `none seen (at most ${fmt.percent(ra.high, 2)})` : fmt.percent(ra.value);
-  const to = rb.k === 0 ? `none seen in ${fmt.count(b.n)} (at most ${fmt.percent(rb.high, 2)})` : fmt.percent(rb.value);
+  const from = ra.k === 0 ? `none seen (${fmt.atMost(ra)})` : fmt.percent(ra.value);
+  const to = rb.k === 0 ? `none seen in ${fmt.count(rb.n)} (${fmt.atMost(rb)})` : fmt.percent(rb.value);
   const effect = b.effect[m];
+  if (b.basis === "enumerated") {
+    return `Enumerated, not sampled, with ${where(report, a)}: ${noun} are ${fmt.count(ra.k)} of ${fmt.count(ra.n)} in ${nameA} ` +
+      `and ${fmt.count(rb.k)} of ${fmt.count(rb.n)} in ${nameB}.`;
+  }
   const open = g.openMean(report, b, m);
   const paired = b.paired[m].n > 0 ? g.effectSentence(report, b, m) : "";
   if (open !== "" || effect.startsWith("hint")) {
@@ -139,7 +143,8 @@ function rateTile(report: Report, x: Group, m: Measure): HTMLElement {
   const label = `${g.armName(report, x.arm)}: ${fmt.MEASURE_SHORT[m]}`;
   if (x.n === 0) return tile(label, "not run", `0 of ${fmt.count(x.planned)} trials`, armClass(x.arm));
   const value = r.k === 0 ? "none seen" : fmt.percent(r.value);
-  const below = r.k === 0 ? `in ${fmt.count(x.n)} trials, at most ${fmt.percent(r.high, 2)}` : fmt.interval(r.low, r.high);
+  const below = r.k === 0 ? `in ${fmt.count(r.n)} trials, ${fmt.atMost(r)}`
+    : r.basis === "enumerated" ? fmt.rateSpan(r, 0) : fmt.interval(r.low, r.high);
   const box = tile(label, value, below, armClass(x.arm));
   const icon = s("svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
   icon.append(marker(x.arm, 0, 0, r.k === 0));
@@ -187,11 +192,11 @@ function armTable(report: Report, a: Group, others: Group[], m: Measure): HTMLEl
     "hint-fewer": "not enough to tell", "hint-more": "not enough to tell",
   };
   const test = (x: Group): string => (x.paired[m].n > 0
-    ? `; ${fmt.count(x.paired[m].base)} against ${fmt.count(x.paired[m].arm)} on the same ${fmt.count(x.paired[m].n)} faults, McNemar exact ${fmt.pValue(x.paired[m].p)}` : "");
+    ? `; ${fmt.count(x.paired[m].base)} against ${fmt.count(x.paired[m].arm)} on the same ${fmt.count(x.paired[m].n)} faults, ${fmt.pairTest(x.paired[m].p)}` : "");
   const row = (x: Group): HTMLElement => {
     const d = x.difference[m];
     const verdict = x === a ? "baseline" : d && x.n > 0 && a.n > 0
-      ? `${words[x.effect[m]]} (${fmt.points(d.value)} points, ${fmt.points(d.low)} to ${fmt.points(d.high)}${test(x)})` : "not run";
+      ? `${words[x.effect[m]]} (${fmt.points(d.value)} points${x.basis === "enumerated" ? "" : `, ${fmt.points(d.low)} to ${fmt.points(d.high)}`}${test(x)})` : "not run";
     return h("tr", {}, h("th", { scope: "row" }, g.armName(report, x.arm)),
       h("td", {}, fmt.rateText(x.rate[m], x.n)), h("td", {}, verdict));
   };
@@ -206,7 +211,7 @@ function conventionLine(report: Report, a: Group, b: Group | null): string {
   const rule = measureRule(report);
   return (
     `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}` +
-    (b ? "; the size of a difference adds the two arms\u2019 intervals in squares (Newcombe); whether there is one, McNemar\u2019s exact test decides on the faults that both arms met" : "") +
+    (b && b.basis !== "enumerated" ? "; the size of a difference adds the two arms\u2019 intervals in squares (Newcombe); whether there is one, McNemar\u2019s exact test decides on the faults that both arms met" : "") +
     `. Arithmetic ${meta.convention}.`
   );
 }

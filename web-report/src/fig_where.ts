@@ -101,7 +101,7 @@ function faceWords(face: Face): string {
 function pairWords(q: Paired | undefined): string {
   return q && q.n > 0
     ? `; on the same ${fmt.count(q.n)} faults ${fmt.count(q.base)} against ${fmt.count(q.arm)} ` +
-      `(McNemar exact ${fmt.pValue(q.p)}, after Holm ${fmt.pValue(q.holm)})` : "";
+      `(${fmt.pairTest(q.p)}${Number.isNaN(q.p) ? "" : `, after Holm ${fmt.pValue(q.holm)}`})` : "";
 }
 
 function differenceWords(d: Difference | null, level: number): string {

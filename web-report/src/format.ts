@@ -40,6 +40,11 @@ export function pValue(p: number): string {
   return p < 0.001 ? "p < 0.001" : `p = ${digits(p, 2)}`;
 }
 
+/** McNemar's test; faults of a list are not drawn, and there is nothing to test. */
+export function pairTest(p: number): string {
+  return Number.isNaN(p) ? "enumerated, without a test" : `McNemar exact ${pValue(p)}`;
+}
+
 /** An accuracy is a percentage, a perplexity a number. */
 export function metric(meta: Meta, v: number): string {
   return meta.task.metric === "accuracy" ? percent(v) : digits(v, 4);
@@ -47,7 +52,8 @@ export function metric(meta: Meta, v: number): string {
 
 /** The interval of a metric; one of a sample without any spread would feign a certainty. */
 export function metricSpan(meta: Meta, equal: number, low: number, high: number): string {
-  return equal > 0 ? `(all ${count(equal)} equal)` : `[${metric(meta, low)}, ${metric(meta, high)}]`;
+  if (equal > 0) return `(all ${count(equal)} equal)`;
+  return Number.isNaN(low) && Number.isNaN(high) ? "(no interval)" : `[${metric(meta, low)}, ${metric(meta, high)}]`;
 }
 
 export function times(v: number): string {
@@ -58,9 +64,24 @@ export function interval(low: number, high: number): string {
   return `${percent(low)} to ${percent(high)}`;
 }
 
+/** "95 % interval 1 % to 2 %", or why there is none. */
+export function rateSpan(r: Rate, level: number): string {
+  if (r.basis === "proved") return "proved";
+  return r.basis === "sampled" ? `${level} % interval ${interval(r.low, r.high)}` : `${count(r.k)} of ${count(r.n)}, enumerated, not sampled`;
+}
+
+/** How often it may happen that was never seen. */
+export function atMost(r: Rate): string {
+  if (r.basis === "proved") return "proved";
+  return r.basis === "sampled" ? `at most ${percent(r.high, 2)}` : "enumerated, not sampled";
+}
+
 export function rateText(r: Rate, n: number): string {
+  if (r.basis === "proved") return `${percent(r.value)} (proved)`;
   if (n === 0) return "not run";
-  if (r.k === 0) return `none seen in ${count(n)}, at most ${percent(r.high, 2)}`;
+  if (r.n === 0) return "nothing injected";
+  if (r.basis === "enumerated") return `${count(r.k)} of ${count(r.n)} (enumerated, not sampled)`;
+  if (r.k === 0) return `none seen in ${count(r.n)}, at most ${percent(r.high, 2)}`;
   return `${percent(r.value)} [${percent(r.low)}, ${percent(r.high)}]`;
 }
 

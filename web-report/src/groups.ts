@@ -56,7 +56,7 @@ export function pairedText(report: Report, x: Group, m: Measure): string {
   const [a, b] = [armName(report, report.meta.base_arm), armName(report, x.arm)];
   const of = (k: number): string => `${fmt.count(k)} of ${fmt.count(q.n)}`;
   const holm = x.comparisons > 1 ? `, after Holm ${fmt.pValue(q.holm)}` : "";
-  return `with ${b} ${of(q.arm)} trials ${fmt.MEASURE_VERB[m]}, ${a} ${of(q.base)} on the same faults (McNemar exact ${fmt.pValue(q.p)}${holm})`;
+  return `with ${b} ${of(q.arm)} trials ${fmt.MEASURE_VERB[m]}, ${a} ${of(q.base)} on the same faults (${fmt.pairTest(q.p)}${Number.isNaN(q.p) ? "" : holm})`;
 }
 
 /** Why a weighted mean may stay open where the pairs show an effect; "" where it is bounded. */
@@ -104,7 +104,8 @@ export function armName(report: Report, arm: number): string {
 export const RATE_HEAD = ["trials", "count", "rate", "low", "high"];
 export function rateFields(g: Group, m: Measure): string[] {
   const r = g.rate[m];
-  if (g.n === 0) return ["0", "", "not run", "", ""];
+  if (g.n === 0) return ["0", "", r.basis === "proved" ? fmt.percent(0) : "not run", r.basis === "proved" ? "proved" : "", ""];
+  if (r.basis !== "sampled") return [fmt.count(g.n), `${fmt.count(r.k)} of ${fmt.count(r.n)}`, fmt.percent(r.value), r.basis, ""];
   return [fmt.count(g.n), fmt.count(r.k), fmt.percent(r.value), fmt.percent(r.low), fmt.percent(r.high)];
 }
 
@@ -126,6 +127,12 @@ export function intervalKind(report: Report, groups: Group[]): string {
   const pooled =
     `means over cells weighted by their number of sites, with ${level} stratified Wilson ` +
     "intervals (square-and-add)";
+  const known = [
+    groups.some((g) => g.basis === "enumerated") ? "lists and logs are enumerated, not sampled, and have no interval" : "",
+    groups.some((g) => g.basis === "proved") ? "proved: no fault there can matter, whatever is drawn" : "",
+  ].filter((words) => words !== "").join("; ");
+  if (groups.length > 0 && groups.every((g) => g.basis !== "sampled")) return known;
+  if (known !== "") return `${intervalKind(report, groups.filter((g) => g.basis === "sampled"))}; ${known}`;
   if (many && one) return `${exact}; where cells are taken together, ${pooled}`;
   return many ? pooled : exact;
 }

@@ -15,10 +15,12 @@ function grid(report: Report): Grid {
     rows: report.cells.map((c) => {
       const m = meta.task.metric === "perplexity" ? { mean: c.median.value, low: c.median.low, high: c.median.high } : c.metric;
       const share = (v: number): string => (c.n ? fmt.percent(v) : "");
+      const rate = (x: typeof c): string[] => (x.basis === "sampled" ? [share(x.critical.value), share(x.critical.low), share(x.critical.high)]
+        : [x.basis === "proved" || x.injected > 0 ? fmt.percent(x.critical.value) : "", x.basis, ""]);
       const metric = (v: number): string => (c.n ? fmt.metric(meta, v) : "");
       return [c.id, armName(report, c.arm), fmt.count(c.n), fmt.count(c.planned), c.maskedSites === 0 ? "" : fmt.certain(c) ? "all sites" : `${fmt.percent(c.maskedSites / c.sites)} of sites`,
-        fmt.count(c.critical.k), share(c.critical.value), share(c.critical.low), share(c.critical.high), ...c.outcomes.map(fmt.count),
-        metric(m.mean), ...(c.metricEqual > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : [metric(m.low), metric(m.high)])];
+        fmt.count(c.critical.k), ...rate(c), ...c.outcomes.map(fmt.count),
+        metric(m.mean), ...(c.metricEqual > 0 ? [`all ${fmt.count(c.metricEqual)} equal`, ""] : c.basis === "sampled" ? [metric(m.low), metric(m.high)] : [c.n ? c.basis : "", ""])];
     }),
   };
 }
@@ -56,6 +58,8 @@ export function cellsCard(report: Report): HTMLElement {
     h("p", { class: "caption" },
       `Rates: share of trials with ${report.meta.confidence} % Clopper-Pearson intervals${report.meta.sweeps.some((x) => x.stop) ? "; critical under a stopping rule: at the higher confidence of each look" : ""}. ` +
       (report.meta.task.metric === "perplexity" ? "Metric: median perplexity with its order-statistic interval." : "Metric: mean accuracy with its bootstrap interval over trials.") +
+      (report.cells.some((c) => c.basis === "enumerated") ? " Enumerated: the trials of a list or log are not sampled, so they have counts and no interval; those that hit nothing of an arm are not injected and in no share." : "") +
+      (report.cells.some((c) => c.basis === "proved") ? " Proved: no fault of the cell can matter, so its rate is known and not estimated." : "") +
       (certain + partly ? " Provably masked: rows of embeddings that no input reads, and bits that a protection replaces unread. No fault there can matter, and a trial that hits nothing else costs no forward pass." : "")),
   );
   return root;

@@ -40,6 +40,8 @@ function statistics(report: Report): [string, string][] {
     ["unit of sampling", "the trial; inputs of one trial are never pooled as independent"],
     ["share of trials", `${level} Clopper-Pearson (exact)`],
     ...(report.meta.sweeps.some((x) => x.stop) ? [STOPPED] : []),
+    ...(report.cells.some((c) => c.basis === "enumerated") ? [["lists and logs", "enumerated, not sampled: counts without intervals or tests; trials that hit nothing of an arm are not injected, and in no share"] as [string, string]] : []),
+    ...(report.cells.some((c) => c.basis === "proved") ? [["provably masked cells", "their rates are known: 0, not estimated from trials"] as [string, string]] : []),
     ["cells together", `mean weighted by the number of sites (values x bits) of each cell, ${level} stratified Wilson interval, square-and-add`],
     ["difference of arms", `${level} by square-and-add of the two arms\u2019 intervals (Newcombe); the pairing is left unused, which can only widen it where arms agree. McNemar\u2019s exact test of the same faults is shown with each cell`],
     ["share of inputs", `clustered by trial, ${level} Student t`],

@@ -146,7 +146,7 @@ function metricOf(spec, golden, share) {
 function group(members, key, spec) {
   const n = members.reduce((a, m) => a + m.run.n, 0);
   const row = {
-    ...key, sites: 1000 * members.length, masked_sites: members.reduce((a, m) => a + maskedOf(m.cell), 0), n, planned: members.reduce((a, m) => a + spec.sweeps[m.cell.sweep].trials, 0),
+    ...key, sites: 1000 * members.length, masked_sites: members.reduce((a, m) => a + maskedOf(m.cell), 0), n, injected: n, basis: "sampled", planned: members.reduce((a, m) => a + spec.sweeps[m.cell.sweep].trials, 0),
     cell: members.length === 1 ? members[0].index : -1, cells: members.length, first: members[0].index,
   };
   const counts = {
@@ -296,7 +296,7 @@ export function data(spec) {
     cells.add({
       id: `${sweep.name}/${spec.arms[cell.arm].name},at=${axes.replace(/\//g, "-")}`, sweep: cell.sweep, arm: cell.arm, pair: cell.pair,
       layer: cell.layer, place: cell.place, amount: cell.amount, kind: "flip", bits: cell.bits, guard: cell.guard, variant,
-      sites: 1000, ...maskedColumns(cell), planned: sweep.trials, n: run.n, complete: run.n === sweep.trials ? 1 : 0, stopped: 0,
+      sites: 1000, ...maskedColumns(cell), planned: sweep.trials, n: run.n, injected: run.n, basis: "sampled", complete: run.n === sweep.trials ? 1 : 0, stopped: 0,
       ...Object.fromEntries(OUTCOMES.map((o, i) => [`end_${o}`, run.ends[i]])),
       ...rate("critical", run.critical, run.n), ...rate("sdc", run.ends[2], run.n), ...rate("due", run.ends[3], run.n),
       ...rate("masked", run.ends[0], run.n), ...rate("sdc_inputs", run.ends[2], run.n),
