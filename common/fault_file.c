@@ -47,7 +47,7 @@ typedef struct reading {
     fs_csv csv;
     row *rows;
     size_t count, capacity;
-    uint64_t faults, outside;
+    uint64_t faults, outside, repeated;
     fs_codec_set codes;
     uint8_t *seen;        /* [FS_LIST_FAULTS_MAX / 8] bit i: a row is of trial i */
     uint64_t trials;      /* one more than the highest */
@@ -358,16 +358,29 @@ static int compare(const void *a, const void *b)
     return (x->line > y->line) - (x->line < y->line);
 }
 
+static int same_bit(const row *a, const row *b)
+{
+    return a->trial == b->trial && a->tensor == b->tensor && a->element == b->element &&
+           a->code == b->code && a->bit == b->bit;
+}
+
+/* A log tells of one bad cell whenever it is read, so equal rows are one fault; in a list they are
+ * a mistake. */
 static fs_status sort_rows(reading *self)
 {
+    const int is_log = self->source->map[0] != '\0';
+    size_t kept = 0;
     if (self->count > 1) qsort(self->rows, self->count, sizeof *self->rows, compare);
-    for (size_t i = 1; i < self->count; i++) {
-        const row *a = &self->rows[i - 1], *b = &self->rows[i];
-        if (a->trial == b->trial && a->tensor == b->tensor && a->element == b->element &&
-            a->code == b->code && a->bit == b->bit)
-            return fs_fail(FS_EFORMAT, "%s:%u: hits the same bit as line %u", self->csv.path,
-                           b->line, a->line);
+    for (size_t i = 0; i < self->count; i++) {
+        const row *a = kept > 0 ? &self->rows[kept - 1] : NULL, *b = &self->rows[i];
+        if (a == NULL || !same_bit(a, b))
+            self->rows[kept++] = *b;
+        else if (!is_log || a->kind != b->kind)
+            return fs_fail(FS_EFORMAT, "%s:%u: hits the same bit as line %u%s", self->csv.path,
+                           b->line, a->line, is_log ? " in another way" : "");
     }
+    self->repeated = self->count - kept;
+    self->count = kept;
     return FS_OK;
 }
 
@@ -399,6 +412,7 @@ static fs_status fill(fs_fault_file *self, const reading *from)
     for (size_t i = 0; i < from->count; i++) checks += from->rows[i].code != CODE_WORD;
     self->trials = from->trials;
     self->outside = from->outside;
+    self->repeated = from->repeated;
     self->codes = from->codes;
     self->faults = calloc(from->count - checks + 1, sizeof *self->faults);
     self->checks = calloc(checks + 1, sizeof *self->checks);

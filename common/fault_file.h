@@ -13,7 +13,8 @@
  *
  * A log has columns address (of a byte), bit (0..7), kind and trial; its map has tensor, base (the
  * address of the tensor's first byte) and bytes. Words are little-endian and row-major. What lies
- * outside of every tensor is counted and hits nothing.
+ * outside of every tensor is counted and hits nothing. Rows of one bit and kind in a trial are one
+ * fault, seen again: memory reports a bad cell whenever it is read.
  *
  * Every arm meets the same list; bits that belong to a protection it lacks are left out. Thread
  * rule: const after creation. */
@@ -54,6 +55,7 @@ typedef uint64_t fs_codec_set;
 typedef struct fs_fault_file {
     uint64_t trials;
     uint64_t outside;       /* addresses that lie in no tensor */
+    uint64_t repeated;      /* rows of a log beyond the first of their bit and trial */
     fs_fault *faults;       /* by trial, then as a fault list is sorted */
     uint64_t *first;        /* [trials + 1] */
     fs_check_fault *checks; /* in the same way; `codec` is an index of fs_codec_at */
@@ -64,8 +66,9 @@ typedef struct fs_fault_file {
 /** Reads them again and finds every bit.
  * @param codecs  whose redundant bits are wanted; those of others are passed over
  * Errors: FS_EREFUSED naming a file whose content is not the source's any more; FS_EFORMAT naming
- * file and line for an unknown tensor, an index or a bit beyond it, two rows of one bit, tensors of
- * a map that overlap; FS_EFORMAT if all addresses are outside; FS_ENOENT, FS_ELIMIT, FS_ENOMEM. */
+ * file and line for an unknown tensor, an index or a bit beyond it, two rows of one bit (in a log:
+ * of unlike kinds), tensors of a map that overlap; FS_EFORMAT if all addresses are outside;
+ * FS_ENOENT, FS_ELIMIT, FS_ENOMEM. */
 FS_MUST_CHECK fs_status fs_fault_file_new(fs_fault_file **out, const fs_fault_source *source,
                                           const fs_geometry *geometry, const fs_format *format,
                                           fs_codec_set codecs);

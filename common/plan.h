@@ -135,6 +135,8 @@ FS_MUST_CHECK fs_status fs_cell_draw_checks(fs_check_list *out, const fs_cell *c
 /** @return addresses of a sweep's log that lie in no tensor and hit nothing, of its first cell's
  * format; 0 for other sweeps and for a plan that touched no file. */
 uint64_t fs_plan_outside(const fs_plan *self, uint32_t sweep);
+/** @return rows of a sweep's log that repeat another row of their trial, in the same way. */
+uint64_t fs_plan_repeated(const fs_plan *self, uint32_t sweep);
 /** @return the arrays that steps of a cell of phase finetune are hit in; 0 in phase inference. */
 fs_tune_arrays fs_cell_arrays(const fs_cell *cell);
 /** Whether a record that came from outside can be of a trial of the cell: of its class of sites,

@@ -77,10 +77,22 @@ fs_status fs__plan_lists(fs_plan *self)
     return FS_OK;
 }
 
+/* Of the sweep's first cell; NULL: it has none. */
+static const fs_fault_file *list_of(const fs_plan *plan, uint32_t sweep)
+{
+    for (size_t i = 0; i < plan->cell_count; i++)
+        if (plan->cells[i].sweep == sweep) return plan->cells[i].list;
+    return NULL;
+}
+
 uint64_t fs_plan_outside(const fs_plan *self, uint32_t sweep)
 {
-    for (size_t i = 0; i < self->cell_count; i++)
-        if (self->cells[i].sweep == sweep)
-            return self->cells[i].list == NULL ? 0 : self->cells[i].list->outside;
-    return 0;
+    const fs_fault_file *list = list_of(self, sweep);
+    return list != NULL ? list->outside : 0;
+}
+
+uint64_t fs_plan_repeated(const fs_plan *self, uint32_t sweep)
+{
+    const fs_fault_file *list = list_of(self, sweep);
+    return list != NULL ? list->repeated : 0;
 }

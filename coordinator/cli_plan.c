@@ -99,6 +99,12 @@ static fs_status notes(const fs_plan *plan, json_t *out)
             FS_TRY(note(out, json_sprintf("sweep %s: %" JSON_INTEGER_FORMAT " of %" PRIu64
                                           " addresses lie in no tensor and hit nothing",
                                           c->sweeps[s].name, outside, c->sweeps[s].source.faults)));
+        const json_int_t repeated = (json_int_t)fs_plan_repeated(plan, s);
+        if (repeated > 0)
+            FS_TRY(
+                note(out, json_sprintf("sweep %s: %" JSON_INTEGER_FORMAT " of %" PRIu64
+                                       " rows report again what another row of their trial does",
+                                       c->sweeps[s].name, repeated, c->sweeps[s].source.faults)));
         for (size_t a = 0; c->sweeps[s].site->when == FS_SITE_COMPUTED && a < c->arm_count; a++) {
             if (c->arms[a].protect_count == 0 || sees_activations(&c->arms[a])) continue;
             FS_TRY(note(out, json_sprintf("sweep %s hits activations: the protection of arm %s "
@@ -142,9 +148,11 @@ static json_t *source_json(const fs_plan *plan, uint32_t index)
     char hex[FS_HASH_HEX_BYTES];
     if (sweep->site->from == FS_SITE_DRAWN) return json_null();
     fs_hash_hex(&sweep->source.file_hash, hex);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I}", "file", sweep->source.file, "hash", hex, "faults",
-                     (json_int_t)sweep->source.faults, "groups", (json_int_t)sweep->source.trials,
-                     "outside", (json_int_t)fs_plan_outside(plan, index));
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "file", sweep->source.file, "hash", hex,
+                     "faults", (json_int_t)sweep->source.faults, "groups",
+                     (json_int_t)sweep->source.trials, "outside",
+                     (json_int_t)fs_plan_outside(plan, index), "repeated",
+                     (json_int_t)fs_plan_repeated(plan, index));
 }
 
 static json_t *sweeps_json(const fs_plan *plan)

@@ -398,6 +398,33 @@ static void test_log(void **state)
     fs_geometry_destroy(&geometry);
 }
 
+/* A correctable error is reported whenever its cell is read. */
+static void test_a_log_repeats_itself(void **state)
+{
+    static const char map[] = "tensor,base\nclassifier.weight,0x1000\n";
+    static const char log[] = "address,bit,trial\n0x1000,7,0\n0x1004,1,0\n4096,7,0\n0x1000,7,1\n"
+                              "0x1000,7,0\n0x1000,6,0\n0x9000,1,0\n0x9000,1,0\n";
+    (void)state;
+    fs_geometry *geometry = geometry_of(FS_MODEL_BERT);
+    fs_fault_file *file;
+    fs_fault_list list = {0};
+    use_log(log, map);
+    assert_ok(open_source(&file, geometry, FS_FORMAT_FP32, 0));
+    assert_int_equal(source.faults, 8);
+    assert_int_equal(file->repeated, 2);
+    assert_int_equal(file->outside, 2);
+    assert_ok(fs_fault_file_faults(file, 0, &list));
+    assert_int_equal(list.count, 3);
+    assert_fault(&list, 0, "classifier.weight", 0, 6, FS_FAULT_FLIP, geometry);
+    assert_fault(&list, 1, "classifier.weight", 0, 7, FS_FAULT_FLIP, geometry);
+    assert_fault(&list, 2, "classifier.weight", 1, 1, FS_FAULT_FLIP, geometry);
+    assert_ok(fs_fault_file_faults(file, 1, &list));
+    assert_int_equal(list.count, 1);
+    fs_fault_file_destroy(&file);
+    fs_fault_list_free(&list);
+    fs_geometry_destroy(&geometry);
+}
+
 static void test_bad_logs(void **state)
 {
     static const char map[] = "tensor,base\nclassifier.weight,0x1000\n";
@@ -409,7 +436,8 @@ static void test_bad_logs(void **state)
         {"address,bit\n0x1000\n", map, "log.csv:2: 1 fields under a header of 2"},
         {"address,bit\n0x1_0,8\n", map, "log.csv:2: bit 8"},
         {"address,bit\n0x1_0,7\n", map, "log.csv:2: address '0x1_0' is not a whole number"},
-        {"address,bit\n0x1000,7\n4096,7\n", map, "log.csv:3: hits the same bit as line 2"},
+        {"address,bit,kind\n0x1000,7,stuck1\n4096,7,stuck0\n", map,
+         "log.csv:3: hits the same bit as line 2 in another way"},
         {"address,bit,trial\n0x1000,7,1\n", map,
          "log.csv:2: trial 1, but no row is of trial 0: trials are numbered without gaps"},
         {"address,bit,code\n0x1000,7,\n", map, "log.csv:1: column 'code' is unknown"},
@@ -546,12 +574,19 @@ static void test_mutations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list),     cmocka_unit_test(test_gpt2_names),
-        cmocka_unit_test(test_codes),    cmocka_unit_test(test_bad_rows),
-        cmocka_unit_test(test_formats),  cmocka_unit_test(test_equal_bits_that_differ),
-        cmocka_unit_test(test_scales),   cmocka_unit_test(test_log),
-        cmocka_unit_test(test_bad_logs), cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_gpt2_names),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_equal_bits_that_differ),
+        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_a_log_repeats_itself),
+        cmocka_unit_test(test_bad_logs),
+        cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_mutations),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
