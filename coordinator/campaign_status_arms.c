@@ -133,8 +133,8 @@ void status_print_arms(FILE *out, const json_t *status)
             "clean: %s without faults, and its change from the arm without protection of the same "
             "model;\naltered: values that storing them so changed; check hits: faults beside the "
             "words, in redundant bits and scales;\ncorrected, detected: codewords, over all "
-            "trials; miscorrected: corrected and "
-            "still wrong\n",
+            "trials; miscorrected: units of codewords with something corrected and a value still "
+            "wrong\n",
             text_of(status, "metric"));
 }
 

@@ -28,7 +28,7 @@ typedef struct summary_arm {
     uint64_t faults;              /* drawn in data bits */
     uint64_t check_faults;        /* drawn in redundant bits beside the words */
     uint64_t corrected, detected; /* codewords */
-    uint64_t miscorrected;
+    uint64_t miscorrected;        /* units of them (trial.h) */
 } summary_arm;
 
 typedef struct summary_arms {

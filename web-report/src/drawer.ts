@@ -130,7 +130,7 @@ function showCell(report: Report, c: Cell): Node[] {
         ? `${fmt.percent(c.sdcInputs.value)} [${fmt.percent(c.sdcInputs.low)}, ${fmt.percent(c.sdcInputs.high)}], clustered by trial` : `${fmt.percent(c.sdcInputs.value)} (${c.basis})`],
       [meta.task.metric, c.injected === 0 ? "not run" : `mean ${fmt.metric(meta, m.mean)} ${fmt.metricSpan(meta, c.metricEqual, m.low, m.high)}${c.metricEqual > 0 || c.basis !== "sampled" ? "" : " (bootstrap)"}, median ` +
         `${fmt.metric(meta, c.median.value)}, 5 % to 95 % of trials ${fmt.metric(meta, c.q05)} to ${fmt.metric(meta, c.q95)}${c.nonfinite ? `; ${fmt.count(c.nonfinite)} trials without a finite one` : ""}`],
-      ["words read wrongly", `${fmt.count(c.visible)} from ${fmt.count(c.faults)} faults; corrected ${fmt.count(c.corrected)}, detected ${fmt.count(c.detected)}, miscorrected ${fmt.count(c.miscorrected)}`],
+      ["words read wrongly", `${fmt.count(c.visible)} from ${fmt.count(c.faults)} faults; corrected ${fmt.count(c.corrected)}, detected ${fmt.count(c.detected)}, miscorrected ${fmt.plural(c.miscorrected, "unit")} of codewords`],
       ...(c.checkFaults ? [["faults beside the words", fmt.count(c.checkFaults)] as [string, string]] : []),
       ...(c.maskedSites ? [["provably masked", maskedReasons(c)] as [string, string]] : []),
     ]),

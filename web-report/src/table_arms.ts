@@ -69,6 +69,6 @@ export function armsCard(report: Report): HTMLElement[] {
     gridTable(all, "Arms"),
     h("p", { class: "caption" },
       "Bits/value: stored, the mean over the model, redundancy included. Change: of the fault-free metric, against the same model without protection. " +
-      "Altered: values read as others than in the file, because they were clipped, rounded or gave up bits. Check faults: drawn beside the words, in redundant bits and scales. Corrected, miscorrected (corrected and still read wrongly) and detected " +
-      "are codewords, over all trials of the arm. Bounds: the hash of what the protection learnt of the model."))];
+      "Altered: values read as others than in the file, because they were clipped, rounded or gave up bits. Check faults: drawn beside the words, in redundant bits and scales. Corrected and detected " +
+      "are codewords, over all trials of the arm; miscorrected are units of codewords, each with something corrected and a value still read wrongly. Bounds: the hash of what the protection learnt of the model."))];
 }

@@ -213,6 +213,7 @@ static void test_the_document_and_the_table(void **state)
     json_t *document;
     char *text = printed(f); /* stands where nothing is known */
     assert_non_null(strstr(text, "secded+scrub"));
+    assert_non_null(strstr(text, "miscorrected: units of codewords"));
     assert_null(strstr(text, "equal"));
     free(text);
     run(f);
