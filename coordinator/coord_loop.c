@@ -76,7 +76,12 @@ static void enter_draining(loop_state *self, const char *why)
 static void told_to_stop(loop_state *self, const char *who)
 {
     if (self->core.phase == COORD_LEAVING) return;
-    if (++self->stops == 1) {
+    if (++self->stops == 1 && self->core.paused) {
+        fs_info("%s while the disk is full: stopping now; what is stored is kept, the same command "
+                "resumes",
+                who);
+        enter_leaving(self, who);
+    } else if (self->stops == 1) {
         fs_info("%s: finishing what is leased; once more stops at once; the same command resumes "
                 "either way",
                 who);
@@ -126,11 +131,14 @@ static void advance(loop_state *self, uint64_t now)
             enter_leaving(self, "the coordinator has failed");
         else if (coord_scheduler_complete(core->scheduler))
             enter_leaving(self, "the campaign is complete");
-        else if (core->phase == COORD_DRAINING && (idle || now >= self->deadline_ms))
+        else if (core->phase == COORD_DRAINING &&
+                 (idle || core->paused || now >= self->deadline_ms))
             enter_leaving(self, "the coordinator is stopping");
         return;
     }
-    int quiet = coord_workers_live(core->workers) == 0 && coord_store_pending(core->store) == 0;
+    /* What a full disk does not take was never acknowledged, and is run again. */
+    int stored = core->paused || coord_store_pending(core->store) == 0;
+    int quiet = coord_workers_live(core->workers) == 0 && stored;
     if (!quiet && now < self->deadline_ms) return;
     if (self->local != NULL && coord_local_running(self->local) > 0) {
         if (now >= self->deadline_ms) coord_local_kill(self->local);

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "assert.h"
 #include "file.h"
 #include "json_file.h"
+#include "log.h"
 #include "tok.h"
 #include "tr_correct.h"
 #include "tr_init.h"
@@ -244,6 +246,17 @@ static fs_status save(const wk_tuning *self, const float *values, const char *di
     return status;
 }
 
+/* The record counts without its model, which replay makes again. What was written of it goes. */
+static fs_status do_without(const char *dir)
+{
+    char weights[FS_PATH_BYTES_MAX];
+    fs_warn("a tuned model is not kept, replay of its trial makes it again: %s",
+            fs_status_detail());
+    FS_TRY(fs_path_join(weights, dir, "model.safetensors"));
+    (void)unlink(weights);
+    return FS_OK;
+}
+
 fs_status wk_tuning_keep(wk_tuning *self, unsigned thread, const fs_trial_record *record)
 {
     char hex[FS_HASH_HEX_BYTES], dir[FS_PATH_BYTES_MAX], whole[FS_PATH_BYTES_MAX];
@@ -258,6 +271,7 @@ fs_status wk_tuning_keep(wk_tuning *self, unsigned thread, const fs_trial_record
     fs_status status = FS_OK;
     if (!fs_file_exists(whole))
         status = save(self, wk_tuner_values(self->benches[thread].tuner), dir);
+    if (status == FS_ENOSPC) status = do_without(dir);
     pthread_mutex_unlock(&self->keep);
     return status;
 }

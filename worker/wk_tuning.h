@@ -37,7 +37,7 @@ FS_MUST_CHECK fs_status wk_tuning_run(wk_tuning *self, unsigned thread, const fs
                                       uint64_t trial, int resume, fs_trial_record *record,
                                       const float *const **tensors);
 /** Saves the model of the thread's last run, if the campaign keeps it and it is not there yet.
- * Errors: those of tr_save. */
+ * A full disk is a warning: the trial counts without its model. Errors: the others of tr_save. */
 FS_MUST_CHECK fs_status wk_tuning_keep(wk_tuning *self, unsigned thread,
                                        const fs_trial_record *record);
 

@@ -64,7 +64,7 @@ sweep:
                          self.run_program("verify", "--dump", self.dir / "roomy").stdout)
 
     def test_stopped_while_full(self):
-        """Ctrl-C twice ends a paused run as it ends any other; room then lets it finish."""
+        """What is leased cannot be finished now: one signal ends it; room then lets it finish."""
         model, data = self.tiny()
         path = self.campaign(f"""campaign: full
 task: {{kind: classification, model: {model}, data: {data}}}
@@ -80,15 +80,47 @@ sweep: [{{name: flips, site: {{parameters: all}}, amount: {{count: 1}}, trials: 
 
         self.wait_until(lambda: "paused" in log.read_text(), "it pauses")
         self.assertEqual(phase(), "paused")
-        process.send_signal(signal.SIGINT) # nothing can be finished now: once is not enough
-        self.wait_until(lambda: phase() == "draining", "it drains")
-        process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(30), 130, log.read_text())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(30), 3, log.read_text())
+        self.assertIn("terminated while the disk is full", log.read_text())
         kept = self.json("status", "--json", self.disk / "out")["trials_done"]
         self.assertGreater(kept, 0)
         subprocess.run(["mount", "-o", "remount,size=100m", str(self.disk)], check=True)
         self.run_program("run", path, "--out", self.disk / "out", "--simulate", "--no-report")
         self.assertEqual(self.json("verify", "--json", self.disk / "out")["trials"], 40000)
+
+    def test_no_room_for_tuned_models(self):
+        """A model that is to be kept and does not fit costs no trial; replay makes it again."""
+        model, data = self.tiny(width=32, data=60)
+        path = self.campaign(f"""campaign: full
+task: {{kind: classification, model: {model}, data: {data}}}
+arms: [{{name: plain}}]
+finetune: {{data: {data}, steps: 3, batch: 8, learning_rate: 2.0e-3, seed: 3, keep: all}}
+sweep:
+  - {{name: g, phase: finetune, site: {{gradients: all}}, amount: {{rate: 0.001}}, trials: 3}}
+""")
+        size = (model / "model.safetensors").stat().st_size
+        with open(self.disk / "filler", "wb") as filler:
+            free = os.statvfs(self.disk).f_bfree * os.statvfs(self.disk).f_frsize
+            filler.write(bytes(free - size // 2))
+        out = self.disk / "out"
+        result = self.run_program("run", path, "--out", out, "--state-dir", self.dir / "state",
+                                  "--no-report")
+        self.assertEqual(result.stderr.count("tuned model is not kept"), 3, result.stderr)
+        self.assertIn("model.safetensors", result.stderr)
+        self.assertEqual(list(out.glob("work/models/*/config.json")), [])
+        status = self.json("status", "--json", out)
+        self.assertEqual((status["state"], status["trials_done"], status["quarantined"]),
+                         ("complete", 3, 0))
+        self.run_program("run", path, "--out", self.dir / "roomy", "--no-report")
+        self.assertEqual(self.run_program("verify", "--dump", out).stdout,
+                         self.run_program("verify", "--dump", self.dir / "roomy").stdout)
+        (self.disk / "filler").unlink()
+        self.run_program("replay", out, "g/plain/1")
+        kept = list(out.glob("work/models/*/model.safetensors"))
+        self.assertEqual(len(kept), 1)
+        same = self.dir / "roomy" / "work" / "models" / kept[0].parent.name / kept[0].name
+        self.assertEqual(kept[0].read_bytes(), same.read_bytes())
 
     def test_no_room_at_all(self):
         with open(self.disk / "filler", "wb") as filler:
