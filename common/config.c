@@ -120,8 +120,10 @@ enum { ACTIVATIONS = sizeof activations / sizeof activations[0] };
 const char *fs_activation_name(fs_activation activation)
 {
     size_t i = 0;
-    while (i < ACTIVATIONS && activations[i].value != activation) i++;
-    FS_ASSERT(i < ACTIVATIONS);
+    while (activations[i].value != activation) {
+        i++;
+        FS_ASSERT(i < ACTIVATIONS);
+    }
     return activations[i].name;
 }
 
