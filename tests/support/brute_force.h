@@ -481,6 +481,13 @@ static inline uint64_t brute_evaluate(const brute_force *self, const brute_golde
     return right;
 }
 
+/* A listed trial of which nothing lies in what the cell stores: no input is evaluated. */
+static inline void brute_miss(fs_trial_record *record)
+{
+    record->outcome = FS_OUTCOME_NOT_INJECTED;
+    record->metric = record->loss = record->kl_mean = (double)NAN;
+}
+
 /** One trial of a cell of the plan, against the golden run of the cell's variant. `given`: what is
  * hit in stored words; NULL: what the cell draws. */
 static inline void brute_trial(const brute_force *self, const brute_golden *golden,
@@ -502,6 +509,10 @@ static inline void brute_trial(const brute_force *self, const brute_golden *gold
         record->faults = hits->words.count;
         record->check_faults = hits->checks.count;
         record->faults_checksum = fs_fault_list_checksum(&hits->words);
+    }
+    if (given != NULL && record->faults + record->check_faults == 0) {
+        brute_miss(record);
+        return;
     }
     brute_values_open(&read, self->file.geometry);
     brute_logits_open(&logits, self);
