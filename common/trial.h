@@ -72,7 +72,8 @@ typedef struct fs_trial_record {
     uint64_t corrected;       /* by the protection, codewords */
     uint64_t detected;        /* and not corrected */
     uint64_t miscorrected;    /* units (coding.h), not codewords: at most one for each in which
-                                 something was corrected and a value still differs from clean */
+                                 something was corrected and a word is still wrong, apart
+                                 from what a hit scale makes of it */
     uint64_t check_faults;    /* drawn in a protection's redundant bits, beside `faults` */
     uint64_t faults_checksum; /* fs_fault_list_checksum, fs_activation_checksum, fs_tune_checksum */
     uint32_t diverged; /* tuned: the step, from 1, whose loss or gradient was not finite: tuning

@@ -79,6 +79,19 @@ static void keep_faults(const unit *u, const fs_coding_room *room, const nn_view
     }
 }
 
+/* Whether a word was decoded to a wrong one: read by the scales as stored, for what a hit scale
+ * makes of a right word is not the code's doing. Of words not yet widened; `scratch` is lost. */
+static int is_wrong(const unit *u, const fs_coding_room *room, const nn_view *view)
+{
+    memcpy(room->scratch, room->read, u->count * sizeof *room->scratch);
+    fs_protection_widen(u->protection, u->tensor, u->first, room->scratch, u->count);
+    for (size_t i = 0; i < u->count; i++) {
+        const uint32_t bits = fs_guard_read(&u->coding.protect->guard, room->scratch[i]);
+        if (bits != nn_view_get(view, u->tensor, u->first + i)) return 1;
+    }
+    return 0;
+}
+
 /* Encodes, hits and decodes one unit, and writes what changed. */
 static fs_status inject_unit(wk_injection *self, const unit *u, nn_view *view,
                              fs_trial_record *record)
@@ -90,6 +103,7 @@ static fs_status inject_unit(wk_injection *self, const unit *u, nn_view *view,
     fs_codec_report report = {0};
     fs_coding_decode(&u->coding, room->read, u->count, room->check, room->prepared, room->scratch,
                      &report);
+    record->miscorrected += report.corrected > 0 && is_wrong(u, room, view);
     wk_scales_widen(&self->scales, u->protection, u->tensor, u->first, room->read, u->count);
     for (size_t i = 0; i < u->count; i++)
         room->read[i] = fs_guard_read(&protect->guard, room->read[i]);
@@ -104,7 +118,6 @@ static fs_status inject_unit(wk_injection *self, const unit *u, nn_view *view,
     record->visible += visible;
     record->corrected += report.corrected;
     record->detected += report.detected;
-    record->miscorrected += visible > 0 && report.corrected > 0;
     self->left += report.left;
     return FS_OK;
 }

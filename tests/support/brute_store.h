@@ -43,9 +43,11 @@ typedef struct brute_tensor {
     uint32_t index;
     int by_column; /* a channel of int8 is a column: the weights of GPT-2's layers */
     float *scale;  /* int8: of each channel */
+    float *unhit;  /* these, whatever is hit */
     size_t rows, cols, padded, check_bytes;       /* check bytes of a row */
     fs_codec_param params[FS_PROTECT_MAX];        /* what the codecs have learnt */
     uint32_t *prepared, *stored, *faulty, *whole; /* [rows * padded] */
+    uint32_t *clean;                              /* alike: decoded with nothing hit */
     uint8_t *check;                               /* [rows * check_bytes] */
 } brute_tensor;
 
@@ -108,6 +110,8 @@ static inline void brute_scale(brute_tensor *self, const float *file)
     }
     for (size_t i = 0; i < channels; i++)
         self->scale[i] = self->scale[i] > 0 ? self->scale[i] / 127 : 1;
+    self->unhit = brute_room(channels, sizeof *self->unhit);
+    memcpy(self->unhit, self->scale, channels * sizeof *self->unhit);
 }
 
 static inline uint32_t brute_narrow(const brute_tensor *self, uint64_t element, float value)
@@ -118,12 +122,13 @@ static inline uint32_t brute_narrow(const brute_tensor *self, uint64_t element, 
     return (uint32_t)lrint(steps) & 0xff;
 }
 
-static inline uint32_t brute_widen(const brute_tensor *self, uint64_t element, uint32_t word)
+static inline uint32_t brute_widen(const brute_tensor *self, const float *scale, uint64_t element,
+                                   uint32_t word)
 {
     const fs_format *format = fs_protect_format(self->protect);
     if (format->kind != FS_FORMAT_INT8) return fs_format_widen(format, word);
     const int steps = word < 128 ? (int)word : (int)word - 256;
-    const float value = (float)steps * self->scale[brute_channel(self, element)];
+    const float value = (float)steps * scale[brute_channel(self, element)];
     return isnan(value) ? BRUTE_NAN : brute_bits(value);
 }
 
@@ -133,6 +138,21 @@ typedef struct brute_params {
 } brute_params;
 
 /* --- Storing ---------------------------------------------------------------------------------- */
+
+/* Decodes every row as it was stored. */
+static inline void brute_read_clean(brute_tensor *self)
+{
+    const fs_coding coding = {self->protect, self->params};
+    uint32_t *scratch = brute_room(self->padded, sizeof *scratch);
+    fs_codec_report report = {0};
+    self->clean = brute_room(self->rows * self->padded, sizeof *self->clean);
+    memcpy(self->clean, self->stored, self->rows * self->padded * sizeof *self->clean);
+    for (size_t r = 0; r < self->rows; r++)
+        fs_coding_decode(&coding, self->clean + r * self->padded, self->cols,
+                         self->check + r * self->check_bytes, self->prepared + r * self->padded,
+                         scratch, &report);
+    free(scratch);
+}
 
 /** Learns the whole tensor, then encodes it. `bounds`, NULL or of all tensors: where they are
  * given, nothing is learnt; else they become what is. */
@@ -174,12 +194,13 @@ static inline void brute_store(brute_tensor *self, const fs_geometry *geometry, 
         fs_coding_encode(&coding, self->stored + r * self->padded, self->cols,
                          self->check + r * self->check_bytes);
     memcpy(self->faulty, self->stored, words * sizeof(uint32_t));
+    brute_read_clean(self);
 }
 
 static inline void brute_tensor_free(brute_tensor *self)
 {
-    void *const rooms[] = {self->prepared, self->stored, self->faulty,
-                           self->whole,    self->check,  self->scale};
+    void *const rooms[] = {self->prepared, self->stored, self->faulty, self->whole,
+                           self->clean,    self->check,  self->scale,  self->unhit};
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) free(rooms[i]);
     *self = (brute_tensor){0};
 }
@@ -256,6 +277,16 @@ static inline uint32_t brute_guard(const fs_guard *guard, uint32_t bits)
     return guard->kind == FS_GUARD_THRESHOLD && fabsf(value) > guard->threshold ? 0 : bits;
 }
 
+/* Whether a word is decoded to another than with nothing hit, which the guard does not hide. The
+ * word is what the code answers for: a scale is no part of it. */
+static inline int brute_wrong(const brute_tensor *self, uint64_t element, uint32_t word)
+{
+    const uint32_t right = *brute_word(self->clean, self, element);
+    const fs_guard *guard = &self->protect->guard;
+    return word != right && brute_guard(guard, brute_widen(self, self->unhit, element, word)) !=
+                                brute_guard(guard, brute_widen(self, self->unhit, element, right));
+}
+
 /* Decodes the unit [first, first + count) of row r; its values go to `out`, of the whole tensor.
  * `golden`, alike, NULL: this is the golden reading. */
 static inline void brute_read_unit(const brute_tensor *self, size_t r, size_t first, size_t count,
@@ -267,21 +298,23 @@ static inline void brute_read_unit(const brute_tensor *self, size_t r, size_t fi
     uint32_t *words = brute_room(2 * padded, sizeof *words);
     uint8_t *check = brute_room(fs_coding_check_bytes(self->protect, count), 1);
     fs_codec_report report = {0};
-    uint64_t visible = 0;
+    uint64_t visible = 0, wrong = 0;
     memcpy(words, self->faulty + at, count * sizeof *words);
     brute_gather(self, r, first, count, check);
     fs_coding_decode(&coding, words, count, check, self->prepared + at, words + padded, &report);
     for (size_t i = 0; i < count; i++) {
         const size_t e = r * self->cols + first + i;
         assert_int_equal(words[i], self->whole[at + i]);
-        const uint32_t bits = brute_guard(&self->protect->guard, brute_widen(self, e, words[i]));
+        const uint32_t bits =
+            brute_guard(&self->protect->guard, brute_widen(self, self->scale, e, words[i]));
         out[e] = brute_float(bits);
         visible += golden != NULL && brute_bits(golden[e]) != bits;
+        wrong += (uint64_t)brute_wrong(self, e, words[i]);
     }
     record->visible += visible;
     record->corrected += report.corrected;
     record->detected += report.detected;
-    record->miscorrected += visible > 0 && report.corrected > 0;
+    record->miscorrected += wrong > 0 && report.corrected > 0;
     noticed->left += report.left;
     free(words);
     free(check);

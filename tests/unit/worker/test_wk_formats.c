@@ -236,6 +236,32 @@ static void test_scales(void **state)
     fixture_close(&f);
 }
 
+/* A word that is right again stays right where its scale is hit: loading it again corrects words
+ * and no scale, so nothing is ever miscorrected. A code that can err still does. */
+static void test_scales_are_not_miscorrected(void **state)
+{
+    fixture f;
+    fs_buf bytes = {0};
+    uint64_t corrected = 0, visible = 0, checks = 0, miscorrected = 0;
+    fixture_open(&f, FS_MODEL_BERT, FS_TASK_CLASSIFICATION,
+                 "  - {name: a, dtype: int8, protect: [scrub]}\n"
+                 "  - {name: b, dtype: int8, protect: [secded]}\n",
+                 "  - {name: s, amount: {ber: 0.01}, trials: 10}\n");
+    wk_executor *e = executor(&f, 0, 1);
+    for (uint64_t t = 0; t < 10; t++) {
+        const fs_trial_record r = run(e, 0, 0, t, &bytes);
+        assert_int_equal(r.miscorrected, 0);
+        corrected += r.corrected;
+        visible += r.visible;
+        checks += r.check_faults;
+        miscorrected += run(e, 0, 1, t, &bytes).miscorrected;
+    }
+    assert_true(corrected > 0 && visible > 0 && checks > 0 && miscorrected > 0);
+    wk_executor_destroy(&e);
+    fs_buf_free(&bytes);
+    fixture_close(&f);
+}
+
 static const char *const activation_sweeps =
     "  - {name: none, site: {activations: all}, amount: {count: 0}, trials: 1}\n"
     "  - {name: each, site: {activations: all, by: [layer, stage]}, amount: {count: 3},"
@@ -370,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_int8_gpt2),
         cmocka_unit_test(test_int8_gpt2_classifier),
         cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_scales_are_not_miscorrected),
         cmocka_unit_test(test_activations_bert),
         cmocka_unit_test(test_activations_gpt2),
         cmocka_unit_test(test_golden_runs),
