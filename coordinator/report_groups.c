@@ -221,16 +221,24 @@ static report_group make_group(const summary *s, const report_pair *pairs, const
     return out;
 }
 
-/* Compares the groups of one point, which are neighbours, with that of the base arm. */
-static void compare_arms(const summary *s, report_group *groups, size_t count, uint32_t base_arm)
+static const report_group *group_of_arm(const summary *s, const report_group *groups, size_t count,
+                                        uint32_t arm)
 {
-    const report_group *base = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (s->cells[groups[i].first].cell->arm == base_arm) base = &groups[i];
+        if (s->cells[groups[i].first].cell->arm == arm) return &groups[i];
     }
-    for (size_t i = 0; i < count && base != NULL; i++) {
+    return NULL;
+}
+
+/* Compares the groups of one point, which are neighbours, each with that of its base arm. */
+static void compare_arms(const summary *s, report_group *groups, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
         report_group *g = &groups[i];
-        if (g == base || g->n == 0 || base->n == 0) continue;
+        const uint32_t arm = s->cells[g->first].cell->arm;
+        const report_group *base =
+            group_of_arm(s, groups, count, report_base_of(s->plan->campaign, arm));
+        if (base == NULL || g == base || g->n == 0 || base->n == 0) continue;
         g->has_difference = 1;
         for (int m = 0; m < REPORT_MEASURE_COUNT; m++) {
             g->difference[m] = report_difference(&base->rate[m], &g->rate[m]);
@@ -247,7 +255,6 @@ static void add_flavour(report_groups *self, const summary *s, const report_pair
         if (wanted(sweep, by_bits, by_place)) entries[count++] = entry_of(s, i, by_bits, by_place);
     }
     qsort(entries, count, sizeof *entries, compare_entries);
-    uint32_t base_arm = report_base_arm(s->plan->campaign);
     size_t point = self->count; /* the first group of the current point */
     for (size_t i = 0; i < count;) {
         size_t n = 1;
@@ -257,7 +264,7 @@ static void add_flavour(report_groups *self, const summary *s, const report_pair
         self->items[self->count++] = make_group(s, pairs, &entries[i], n, by_bits, by_place);
         i += n;
         if (i == count || compare_point(&entries[i], &entries[i - 1]) != 0) {
-            compare_arms(s, &self->items[point], self->count - point, base_arm);
+            compare_arms(s, &self->items[point], self->count - point);
             point = self->count;
         }
     }

@@ -12,6 +12,7 @@
  * pairing of faults unused and is wide where one cell of much weight has few trials. Whether there
  * is an effect is therefore decided by the paired test of report_pairs, adjusted by Holm's method
  * over what a figure shows side by side: the places of a map, the choices of bits of a sweep.
+ * Arms that meet unlike faults have no pairs: there the difference's interval alone decides.
  * Choices of bits that overlap are never taken together.
  * Thread rule: const after building. */
 #ifndef REPORT_GROUPS_H
@@ -23,7 +24,7 @@
 #include "report_pairs.h"
 #include "summary.h"
 
-/** What may be said of an arm against the base arm. */
+/** What may be said of an arm against the one it is compared with, see report_base_of. */
 typedef enum report_effect {
     REPORT_EFFECT_UNKNOWN, /* an arm has no trial */
     REPORT_EFFECT_NONE,    /* neither the test, even unadjusted, nor the interval shows any */
@@ -55,7 +56,7 @@ typedef struct report_group {
     uint64_t masked_sites; /* of these, masked provably */
     report_rate rate[REPORT_MEASURE_COUNT];
     int has_difference; /* not for the base arm, nor where an arm has no trial */
-    summary_rate difference[REPORT_MEASURE_COUNT]; /* this arm less the base arm */
+    summary_rate difference[REPORT_MEASURE_COUNT]; /* this arm less that arm */
     report_paired paired[REPORT_MEASURE_COUNT];    /* n == 0 without common trials */
     report_effect effect[REPORT_MEASURE_COUNT];
     uint32_t comparisons; /* the test is adjusted for so many */

@@ -75,8 +75,10 @@ static json_t *arms_json(const fs_plan *plan)
             json_array_append_new(protect, report_json_text(arm->protect[i]));
         }
         json_array_append_new(
-            out, json_pack("{s:o, s:I, s:o, s:f}", "name", report_json_text(arm->name), "model",
-                           (json_int_t)(variant != NULL ? variant->model : 0), "protect", protect,
+            out, json_pack("{s:o, s:I, s:s, s:I, s:o, s:f}", "name", report_json_text(arm->name),
+                           "model", (json_int_t)(variant != NULL ? variant->model : 0), "dtype",
+                           fs_format_of(arm->dtype)->name, "base",
+                           (json_int_t)report_base_of(plan->campaign, a), "protect", protect,
                            "bits_per_value",
                            variant != NULL ? fs_protect_bits_per_value(&variant->protect) : 0.0));
     }

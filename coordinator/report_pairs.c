@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 uint32_t report_base_arm(const fs_campaign *campaign)
 {
@@ -11,24 +12,37 @@ uint32_t report_base_arm(const fs_campaign *campaign)
     return 0;
 }
 
+uint32_t report_base_of(const fs_campaign *campaign, uint32_t arm)
+{
+    const fs_arm *own = &campaign->arms[arm];
+    for (uint32_t i = 0; i < campaign->arm_count && own->protect_count > 0; i++) {
+        const fs_arm *other = &campaign->arms[i];
+        if (other->protect_count == 0 && other->dtype == own->dtype &&
+            strcmp(other->model, own->model) == 0)
+            return i;
+    }
+    return report_base_arm(campaign);
+}
+
 /* Whether two cells meet equal faults: those in words of unlike formats do not. */
 static int comparable(const fs_cell *a, const fs_cell *b)
 {
     return a->format == b->format;
 }
 
-/* The cell of the base arm for each pair number. */
-static fs_status base_cells(uint32_t **out, const fs_plan *plan)
+/* The cell of each pair number and arm, UINT32_MAX without one. */
+static fs_status cells_of_pairs(uint32_t **out, const fs_plan *plan)
 {
-    uint32_t pairs = 0, base_arm = report_base_arm(plan->campaign);
+    const size_t arms = plan->campaign->arm_count;
+    size_t pairs = 0;
     for (size_t i = 0; i < plan->cell_count; i++) {
-        if (plan->cells[i].pair >= pairs) pairs = plan->cells[i].pair + 1;
+        if (plan->cells[i].pair >= pairs) pairs = (size_t)plan->cells[i].pair + 1;
     }
-    *out = malloc((pairs + 1) * sizeof **out);
-    if (*out == NULL) return fs_fail(FS_ENOMEM, "no memory for %u pairs", pairs);
-    for (uint32_t i = 0; i < pairs; i++) (*out)[i] = UINT32_MAX;
+    *out = malloc((pairs * arms + 1) * sizeof **out);
+    if (*out == NULL) return fs_fail(FS_ENOMEM, "no memory for %zu pairs", pairs);
+    for (size_t i = 0; i < pairs * arms; i++) (*out)[i] = UINT32_MAX;
     for (uint32_t i = 0; i < plan->cell_count; i++) {
-        if (plan->cells[i].arm == base_arm) (*out)[plan->cells[i].pair] = i;
+        (*out)[plan->cells[i].pair * arms + plan->cells[i].arm] = i;
     }
     return FS_OK;
 }
@@ -43,20 +57,22 @@ static void drop_sampling(summary_pair *pair)
 
 fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s)
 {
-    uint32_t *base = NULL;
+    uint32_t *cells = NULL;
+    const fs_campaign *campaign = s->plan->campaign;
     report_pair *pairs = calloc(s->plan->cell_count + 1, sizeof *pairs);
-    fs_status status = pairs != NULL ? base_cells(&base, s->plan)
+    fs_status status = pairs != NULL ? cells_of_pairs(&cells, s->plan)
                                      : fs_fail(FS_ENOMEM, "no memory for the report's pairs");
     for (uint32_t b = 0; b < s->plan->cell_count && status == FS_OK; b++) {
-        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): base_cells fills every pair */
-        uint32_t a = base[s->plan->cells[b].pair];
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): cells_of_pairs fills all */
+        uint32_t a = cells[(size_t)s->plan->cells[b].pair * campaign->arm_count +
+                           report_base_of(campaign, s->plan->cells[b].arm)];
         if (a == UINT32_MAX || a == b || s->cells[a].n == 0 || s->cells[b].n == 0) continue;
         if (!comparable(&s->plan->cells[a], &s->plan->cells[b])) continue;
         pairs[b].base = a;
         status = summary_compare(&pairs[b].pair, store, a, b, s->cells[a].cell->draw_key);
         if (s->cells[b].basis == SUMMARY_ENUMERATED) drop_sampling(&pairs[b].pair);
     }
-    free(base);
+    free(cells);
     if (status != FS_OK) free(pairs);
     *out = status == FS_OK ? pairs : NULL;
     return status;

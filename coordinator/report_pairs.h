@@ -1,4 +1,4 @@
-/** The paired view of two arms: the same faults met by the base arm and by another.
+/** The paired view of two arms: the same faults met by an arm and by the one it is compared with.
  *
  * Whether arms differ is McNemar's question: trials that end alike in both arms say nothing, and of
  * those that differ half should fall to each side. Pooled over cells this stays exact, whatever
@@ -21,8 +21,8 @@ typedef enum report_measure {
 } report_measure;
 
 typedef struct report_pair {
-    uint32_t base;     /* the cell of the base arm */
-    summary_pair pair; /* n == 0: nothing to compare with; a is the base arm */
+    uint32_t base;     /* the cell of the arm that report_base_of names */
+    summary_pair pair; /* n == 0: nothing to compare with; a is that arm */
 } report_pair;
 
 /** Counts over the trials that both arms have. */
@@ -37,9 +37,9 @@ typedef struct report_paired {
                   of that; the reverse, below 1, where the base has none; NaN if both have none */
 } report_paired;
 
-/** Compares each cell with that of the base arm, unless the words that they hit have unlike formats
- * and so meet unlike faults. One entry for each cell of the plan; free() it. Errors: those of the
- * store, FS_ENOMEM. */
+/** Compares each cell with that of report_base_of its arm, unless the words that they hit have
+ * unlike formats and so meet unlike faults. One entry for each cell of the plan; free() it. Errors:
+ * those of the store, FS_ENOMEM. */
 FS_MUST_CHECK fs_status report_pairs_new(report_pair **out, fs_store *store, const summary *s);
 
 void report_paired_add(report_paired *self, const summary_pair *pair, report_measure measure);
@@ -52,7 +52,10 @@ void report_paired_exact(report_paired *self);
  * array is sorted by p. */
 void report_paired_holm(report_paired **list, size_t count);
 
-/** @return the arm that others are compared with: the first without protection, else the first. */
+/** @return the baseline of the campaign: the first arm without protection, else the first. */
 uint32_t report_base_arm(const fs_campaign *campaign);
+/** @return the arm that `arm` is compared with: of a protected one the first without protection of
+ * its model and format, where there is one; else the baseline, which is compared with itself. */
+uint32_t report_base_of(const fs_campaign *campaign, uint32_t arm);
 
 #endif

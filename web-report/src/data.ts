@@ -10,6 +10,8 @@ export interface Golden {
 export interface Arm {
   name: string;
   model: number;
+  dtype: string;
+  base: number; // the arm that it is compared with
   protect: string[];
   bits_per_value: number;
 }
@@ -169,7 +171,7 @@ export interface Cell {
   detected: number;
   miscorrected: number;
 }
-/** One end of the trials that both arms have: the same faults in the base arm and in this one. */
+/** One end of the trials that both arms have: the same faults in the arm compared with and in this one; n is 0 where faults are unlike. */
 export interface Paired {
   n: number;
   base: number;
@@ -201,7 +203,7 @@ export interface Group {
   sites: number;
   maskedSites: number;
   rate: Record<Measure, Rate>;
-  difference: Record<Measure, Difference | null>; // this arm less the base arm
+  difference: Record<Measure, Difference | null>; // this arm less the one it is compared with
   paired: Record<Measure, Paired>;
   effect: Record<Measure, Effect>;
   comparisons: number; // that the paired test is adjusted for

@@ -125,8 +125,11 @@ function answer(report: Report, groups: Group[], base: number): string {
     : next ? next.rate[m].k === 0
       ? `; next ${g.bitsLabel(next.bits)}, none seen in ${fmt.count(next.rate[m].n)}, ${fmt.atMost(next.rate[m])}.`
       : `; next ${g.bitsLabel(next.bits)} with ${fmt.percent(next.rate[m].value)}.` : ".";
-  const others = groups.filter((x) => x.arm !== base && x.bits === worst!.bits && x.n > 0).slice(0, 3);
-  const words = others.map((x) => g.effectSentence(report, x, m, "there, "));
+  const others = groups.filter((x) => x.arm !== base && x.bits === worst!.bits && x.n > 0);
+  const told = others.slice(0, 3);
+  const words = told.map((x) => g.effectSentence(report, x, m, "there, "));
+  const left = others.length - told.length;
+  if (left > 0) words.push(` ${fmt.plural(left, "more arm")} of this campaign ${left === 1 ? "is" : "are"} in the figure and the table only.`);
   return first + rest + words.join("") + g.unfinished(groups);
 }
 
@@ -158,7 +161,7 @@ export function drawBits(report: Report, width: number, open: (x: Group) => void
     plot: svg,
     caption: `Each trial: ${fmt.amount(unit, Number(amount.value))} ${fmt.siteWords(unit, meta.sweeps[index]!.sites)}, only in the named bits. Bars: ${g.intervalKind(report, groups)}. ` +
       `Hollow mark: none seen, the bar ends at the upper bound. Hatched: not run. ${groups.some(fmt.certain) ? "Dotted: provably masked, no fault there can matter. " : ""}Bit 31 is the sign, 30 the top exponent bit. ${measureRule(report)}` +
-      (arms.length > 1 ? g.testKind(groups.find((x) => x.arm !== base), "choices of bits") : ""),
+      (arms.length > 1 ? g.testKind(groups.filter((x) => x.arm !== base), "choices of bits") : ""),
     table: {
       head: ["arm", "bits", ...g.RATE_HEAD, ...g.PAIR_HEAD],
       rows: groups.map((x) => [g.armName(report, x.arm), g.bitsLabel(x.bits), ...g.rateFields(x, m), ...g.pairFields(x, m)]),

@@ -137,12 +137,15 @@ function drawPoint(q: Point, series: Series, px: number, p: Panel): SVGGElement 
   return mark;
 }
 
+const TOLD = 4; // arms that the sentence has room for
+
 function answer(report: Report, groups: Group[]): string {
   const m = g.measure();
   const arms = g.unique(groups.map((x) => x.arm));
   const guard = groups[0]!.guard;
   const kind = report.meta.sweeps[groups[0]!.sweep]!.amount_kind;
-  const parts = arms.slice(0, 4).map((arm) => {
+  const told = arms.slice(0, TOLD);
+  const parts = told.map((arm) => {
     const own = groups.filter((x) => x.arm === arm && x.guard === guard && x.n > 0 && x.amount > 0);
     own.sort((a, b) => a.amount - b.amount);
     const first = own.find((x) => x.rate[m].low > 0.5);
@@ -157,7 +160,9 @@ function answer(report: Report, groups: Group[]): string {
   });
   const guards = g.unique(groups.map((x) => x.guard)).length > 1 ? ` (reading ${fmt.conventionOf(guard)})` : "";
   const text = parts.join("; ");
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${guards}.${g.unfinished(groups)}`;
+  const left = arms.length - told.length;
+  const rest = left > 0 ? ` These are the first ${TOLD} of ${arms.length} arms; the figure and the table have all.` : "";
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${guards}.${rest}${g.unfinished(groups)}`;
 }
 
 function goldenLines(report: Report, cells: Cell[]): { arm: number; value: number }[] {
@@ -229,6 +234,7 @@ export function drawRates(report: Report, width: number, open: (x: Group) => voi
   const height = panels[panels.length - 1]!.frame.bottom + 42;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("width", String(width));
+  const arms = g.unique(groups.map((x) => x.arm)).length;
   const metricKind = metrics.length === 0 ? "" : meta.task.metric === "perplexity"
     ? ` Perplexity: median over trials with its ${meta.confidence} % order-statistic interval (a mean may be infinite).`
     : ` Accuracy: mean over trials with its ${meta.confidence} % bootstrap interval over trials.`;
@@ -236,7 +242,7 @@ export function drawRates(report: Report, width: number, open: (x: Group) => voi
     answer: answer(report, groups),
     controls: [sweep.control, fault.control, bits.control],
     plot: svg,
-    caption: `An arm is a colour; an arm with a read guard has a marker and a dash of its own. Bands and whiskers: ${g.intervalKind(report, groups)}. Hollow mark: none seen. ` +
+    caption: `An arm is a colour; an arm with a read guard has a marker and a dash of its own. ${arms > mk.ARM_LOOKS ? "From the seventh arm on colours come again, with another marker and dash. " : ""}Bands and whiskers: ${g.intervalKind(report, groups)}. Hollow mark: none seen. ` +
       `Hatched square: not run. ${measureRule(report)}${metricKind}`,
     table: table(report, groups),
   };

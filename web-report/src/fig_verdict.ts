@@ -8,8 +8,8 @@ import { s } from "./dom";
 import * as state from "./state";
 
 interface Headline {
-  base: Group;
-  others: Group[]; // the same point in the other arms
+  base: Group; // of the chosen arm
+  all: Group[]; // the same point in all arms
   chosen: Group | null;
   controls: (HTMLElement | null)[];
 }
@@ -35,18 +35,20 @@ function headline(report: Report): Headline | null {
   const fault = g.narrow(guard.groups, "v.kind", "Kind", g.byKind);
   const bits = g.narrow(fault.groups, "v.bits", "Bits", g.byBits, g.bitsLabel);
   const at = bits.groups;
-  const base = at.find((x) => x.arm === meta.base_arm) ?? at[0];
-  if (!base) return null;
-  const others = at.filter((x) => x !== base);
+  const first = at.find((x) => x.arm === meta.base_arm) ?? at[0];
+  if (!first) return null;
+  const others = at.filter((x) => x !== first);
   const names = others.map((x) => g.armName(report, x.arm));
-  const arm = state.choose("v.arm", names);
+  const usual = g.firstProtected(report, others);
+  const chosen = others[names.indexOf(state.choose("v.arm", names, usual))] ?? null;
+  const base = (chosen && at.find((x) => x.arm === g.baseOf(report, chosen.arm))) ?? first;
   const controls = [sweep.control, amount.control, guard.control, fault.control, bits.control];
   if (others.length > 1) {
     controls.push(
-      g.narrow(others, "v.arm", "Protection", (x) => g.armName(report, x.arm)).control,
+      g.narrow(others, "v.arm", "Arm", (x) => g.armName(report, x.arm), (v) => v, usual).control,
     );
   }
-  return { base, others, chosen: others[names.indexOf(arm)] ?? null, controls };
+  return { base, all: [first, ...others], chosen, controls };
 }
 
 function none(group: Group, m: Measure): string {
@@ -106,7 +108,8 @@ function sentence(report: Report, a: Group, b: Group | null, m: Measure): string
       `and ${fmt.count(rb.k)} of ${fmt.count(rb.n)} in ${nameB}.`;
   }
   const open = g.openMean(report, b, m);
-  const paired = b.paired[m].n > 0 ? g.effectSentence(report, b, m) : "";
+  const paired = b.paired[m].n > 0 ? g.effectSentence(report, b, m)
+    : g.unpaired(b, m) ? " The arms meet unlike faults: shares are compared unpaired." : "";
   if (open !== "" || effect.startsWith("hint")) {
     const counts = paired.trim().replace(/\.$/, "");
     return `${counts}, with ${where(report, a)}. Weighted: ${from} against ${to} ` +
@@ -128,7 +131,8 @@ function sentence(report: Report, a: Group, b: Group | null, m: Measure): string
       return (
         `No measurable difference between ${nameA} and ${nameB}, with ${where(report, a)}: ` +
         `${from} against ${to} ${noun}` +
-        (d ? ` (${fmt.points(d.value)} points, ${level} ${fmt.points(d.low)} to ${fmt.points(d.high)}).` : ".")
+        (d ? ` (${fmt.points(d.value)} points, ${level} ${fmt.points(d.low)} to ${fmt.points(d.high)}).` : ".") +
+        (g.unpaired(b, m) ? paired : "")
       );
   }
 }
@@ -157,6 +161,14 @@ function golden(report: Report, x: Group): Golden | null {
   return cell ? (report.meta.variants[cell.variant]?.golden ?? null) : null;
 }
 
+/** What lies between two arms of one model: how values are stored, their protection, or both. */
+function costOf(report: Report, a: Group, b: Group): string {
+  const [x, y] = [report.meta.arms[a.arm]!, report.meta.arms[b.arm]!];
+  if (x.model !== y.model) return " of both models";
+  const words = [x.dtype !== y.dtype ? "storing" : "", y.protect.length > 0 ? "protection" : ""].filter((w) => w !== "");
+  return words.length ? `, the cost of ${words.join(" and ")}` : "";
+}
+
 function goldenTile(report: Report, a: Group, b: Group | null): HTMLElement {
   const { meta } = report;
   const ga = golden(report, a)?.metric ?? null;
@@ -166,12 +178,12 @@ function goldenTile(report: Report, a: Group, b: Group | null): HTMLElement {
   if (!b) return tile(`Fault-free ${name}`, show(ga), g.armName(report, a.arm));
   if (ga === null || gb === null) {
     const both = ga === null && gb === null ? "not run" : `${show(ga)} / ${show(gb)}`;
-    return tile(`Fault-free ${name}`, both, "without and with protection");
+    return tile(`Fault-free ${name}`, both, `${g.armName(report, a.arm)} / ${g.armName(report, b.arm)}`);
   }
   const accuracy = name === "accuracy";
   const d = gb - ga;
   const change = d === 0 ? "unchanged" : accuracy ? `${fmt.points(d)} points` : `${d > 0 ? "+" : ""}${fmt.digits((d / ga) * 100, 2)} %`;
-  return tile(`Clean ${name}, the cost of protection`, change, `${show(ga)} \u2192 ${show(gb)} without faults`);
+  return tile(`Clean ${name}${costOf(report, a, b)}`, change, `${show(ga)} \u2192 ${show(gb)} without faults`);
 }
 
 function trialsTile(report: Report): HTMLElement {
@@ -186,24 +198,24 @@ function trialsTile(report: Report): HTMLElement {
 }
 
 /** All arms at the headline's point, when there are more than two. */
-function armTable(report: Report, a: Group, others: Group[], m: Measure): HTMLElement {
+function armTable(report: Report, all: Group[], m: Measure): HTMLElement {
   const words = {
     fewer: "fewer", more: "more", none: "no measurable difference", unknown: "unknown",
     "hint-fewer": "not enough to tell", "hint-more": "not enough to tell",
   };
   const test = (x: Group): string => (x.paired[m].n > 0
-    ? `; ${fmt.count(x.paired[m].base)} against ${fmt.count(x.paired[m].arm)} on the same ${fmt.count(x.paired[m].n)} faults, ${fmt.pairTest(x.paired[m].p)}` : "");
+    ? `; ${fmt.count(x.paired[m].base)} against ${fmt.count(x.paired[m].arm)} on the same ${fmt.count(x.paired[m].n)} faults, ${fmt.pairTest(x.paired[m].p)}` : g.unpaired(x, m) ? "; unpaired, on unlike faults" : "");
   const row = (x: Group): HTMLElement => {
     const d = x.difference[m];
-    const verdict = x === a ? "baseline" : d && x.n > 0 && a.n > 0
-      ? `${words[x.effect[m]]} (${fmt.points(d.value)} points${x.basis === "enumerated" ? "" : `, ${fmt.points(d.low)} to ${fmt.points(d.high)}`}${test(x)})` : "not run";
+    const verdict = x === all[0] ? "baseline" : d
+      ? `against ${g.armName(report, g.baseOf(report, x.arm))}: ${words[x.effect[m]]} (${fmt.points(d.value)} points${x.basis === "enumerated" ? "" : `, ${fmt.points(d.low)} to ${fmt.points(d.high)}`}${test(x)})` : "not run";
     return h("tr", {}, h("th", { scope: "row" }, g.armName(report, x.arm)),
       h("td", {}, fmt.rateText(x.rate[m], x.n)), h("td", {}, verdict));
   };
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All arms" },
     h("table", {}, h("caption", {}, "All arms at this point"),
-      h("thead", {}, h("tr", {}, ...["arm", fmt.MEASURE_NOUN[m], "against the baseline"].map((t) => h("th", { scope: "col" }, t)))),
-      h("tbody", {}, ...[a, ...others].map(row))));
+      h("thead", {}, h("tr", {}, ...["arm", fmt.MEASURE_NOUN[m], "against its own baseline"].map((t) => h("th", { scope: "col" }, t)))),
+      h("tbody", {}, ...all.map(row))));
 }
 
 function conventionLine(report: Report, a: Group, b: Group | null): string {
@@ -211,7 +223,8 @@ function conventionLine(report: Report, a: Group, b: Group | null): string {
   const rule = measureRule(report);
   return (
     `Reading convention: ${fmt.conventionOf(a.guard)}. ${rule} Interval: ${g.intervalKind(report, [a])}` +
-    (b && b.basis !== "enumerated" ? "; the size of a difference adds the two arms\u2019 intervals in squares (Newcombe); whether there is one, McNemar\u2019s exact test decides on the faults that both arms met" : "") +
+    (b && g.unpaired(b, g.measure()) ? "; words of unlike formats meet unlike faults, so the two arms\u2019 shares are compared unpaired: the interval of their difference, which adds the two arms\u2019 in squares (Newcombe), decides whether there is one"
+      : b && b.basis !== "enumerated" ? "; the size of a difference adds the two arms\u2019 intervals in squares (Newcombe); whether there is one, McNemar\u2019s exact test decides on the faults that both arms met" : "") +
     `. Arithmetic ${meta.convention}.`
   );
 }
@@ -235,7 +248,7 @@ export function drawVerdict(report: Report): HTMLElement[] {
   const late = progress.complete ? "" :
     ` The campaign is unfinished: ${fmt.count(progress.done)} of ${fmt.count(progress.planned)} planned trials are in.`;
   if (!found) return [h("p", { class: "verdict" }, `This campaign has no cells.${late}`)];
-  const { base, others, chosen } = found;
+  const { base, all, chosen } = found;
   const tiles = h("div", { class: "tiles" }, rateTile(report, base, m));
   if (chosen) tiles.append(rateTile(report, chosen, m));
   else tiles.append(rateTile(report, base, m === "sdc" ? "due" : "sdc"));
@@ -247,6 +260,6 @@ export function drawVerdict(report: Report): HTMLElement[] {
     ...(controls.length ? [h("div", { class: "controls" }, ...controls)] : []),
     tiles,
     h("p", { class: "caption" }, conventionLine(report, base, chosen)),
-    ...(others.length > 1 ? [armTable(report, base, others, m)] : []),
+    ...(all.length > 2 ? [armTable(report, all, m)] : []),
   ];
 }

@@ -361,10 +361,12 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
   const bits = g.narrow(fault.groups, "w.bits", "Bits", g.byBits, g.bitsLabel);
   const groups = bits.groups;
   const arms = g.unique(groups.map((x) => x.arm));
-  const base = arms.includes(meta.base_arm) ? meta.base_arm : arms[0]!;
-  const others = groups.filter((x) => x.arm !== base);
-  const pick = g.narrow(others, "w.arm", "Protection", (x) => g.armName(report, x.arm));
+  const first = arms.includes(meta.base_arm) ? meta.base_arm : arms[0]!;
+  const others = groups.filter((x) => x.arm !== first);
+  const pick = g.narrow(others, "w.arm", "Arm", (x) => g.armName(report, x.arm), (v) => v, g.firstProtected(report, others));
   const arm = pick.groups[0]?.arm ?? null;
+  const own = arm === null ? first : g.baseOf(report, arm);
+  const base = arms.includes(own) ? own : first;
   const shown = groups.filter((x) => x.arm === base || x.arm === arm);
   const heat = heatScale(shown.filter((x) => x.n > 0).map((x) => x.rate[g.measure()].value));
   const maps = [mapOf(report, groups, base, groups)];
@@ -388,8 +390,9 @@ export function drawWhere(report: Report, width: number, open: (x: Group) => voi
     plot: svg,
     caption: `Each box is one place; each trial: ${fmt.amount(unit, Number(amount.value))} there. Layer 0 is at the bottom; what belongs to no layer lies below or above. ` +
       `One log colour scale for all maps. ${fmt.sentenceCase(g.intervalKind(report, shown))}. ${measureRule(report)}` +
-      (arm === null ? "" : `${g.testKind(shown.find((x) => x.arm === arm), "places of a map")} \u201cTimes fewer\u201d: the ratio of both arms\u2019 counts on the same faults, ` +
-        "where the test shows a difference; \u201c>\u201d: none seen in one arm, so at least so many times. \u201c=\u201d: neither the test, even unadjusted, nor the interval of the difference shows one; " +
+      (arm === null ? "" : `${g.testKind(shown.filter((x) => x.arm === arm), "places of a map")} \u201cTimes fewer\u201d: the ratio of both arms\u2019 ` +
+        `${shown.some((x) => g.unpaired(x, g.measure())) ? "shares, or of their counts on the same faults where they have any, where the interval or the test" : "counts on the same faults, where the test"} ` +
+        "shows a difference; \u201c>\u201d: none seen in one arm, so at least so many times. \u201c=\u201d: neither the test, even unadjusted, nor the interval of the difference shows one; " +
         "\u201c5 : 0\u201d: the counts of both arms where only the unadjusted test or the interval does."),
     table: table(report, shown),
   };

@@ -50,10 +50,26 @@ export function usualAmount(report: Report, sweep: number, groups: Group[]): str
   return String(faulty[Math.floor(faulty.length / 2)] ?? amounts[0] ?? 0);
 }
 
+/** The arm that another is compared with. */
+export function baseOf(report: Report, arm: number): number {
+  return report.meta.arms[arm]?.base ?? report.meta.base_arm;
+}
+
+/** What a choice of arms begins with: protection, where there is any. */
+export function firstProtected(report: Report, groups: Group[]): string | undefined {
+  const found = groups.find((x) => (report.meta.arms[x.arm]?.protect.length ?? 0) > 0);
+  return found && armName(report, found.arm);
+}
+
+/** Whether a group is compared with one that met unlike faults, and so by its share alone. */
+export function unpaired(x: Group, m: Measure): boolean {
+  return x.difference[m] !== null && x.paired[m].n === 0 && x.basis !== "enumerated";
+}
+
 /** Both arms' counts on the same faults, with the test that compares them. */
 export function pairedText(report: Report, x: Group, m: Measure): string {
   const q = x.paired[m];
-  const [a, b] = [armName(report, report.meta.base_arm), armName(report, x.arm)];
+  const [a, b] = [armName(report, baseOf(report, x.arm)), armName(report, x.arm)];
   const of = (k: number): string => `${fmt.count(k)} of ${fmt.count(q.n)}`;
   const holm = x.comparisons > 1 ? `, after Holm ${fmt.pValue(q.holm)}` : "";
   return `with ${b} ${of(q.arm)} trials ${fmt.MEASURE_VERB[m]}, ${a} ${of(q.base)} on the same faults (${fmt.pairTest(q.p)}${Number.isNaN(q.p) ? "" : holm})`;
@@ -71,9 +87,18 @@ export function openMean(report: Report, x: Group, m: Measure): string {
   return `too few trials in ${[where, bits].filter((w) => w !== "").join(", ") || "one cell"} to bound the weighted mean`;
 }
 
+/** The same of arms that meet unlike faults: the difference of their shares. */
+function unpairedSentence(report: Report, x: Group, m: Measure, where: string): string {
+  const d = x.difference[m]!;
+  const arms = `${armName(report, x.arm)} less ${armName(report, baseOf(report, x.arm))}, unpaired on unlike faults`;
+  const text = `${arms}: ${fmt.points(d.value)} points of ${fmt.MEASURE_NOUN[m]} (${report.meta.confidence} % interval ${fmt.points(d.low)} to ${fmt.points(d.high)})`;
+  return ` ${fmt.sentenceCase(where)}${text}${x.effect[m] === "none" ? ": no measurable difference" : ""}.`;
+}
+
 /** The line of a figure about one arm at one group: what the pairs show, and what stays open. */
 export function effectSentence(report: Report, x: Group, m: Measure, where = ""): string {
   const q = x.paired[m];
+  if (unpaired(x, m)) return unpairedSentence(report, x, m, where);
   if (q.n === 0 || x.effect[m] === "unknown") return "";
   const open = openMean(report, x, m);
   const more = x.effect[m].startsWith("hint") ? ": not enough to call it a difference"
@@ -81,10 +106,14 @@ export function effectSentence(report: Report, x: Group, m: Measure, where = "")
   return ` ${fmt.sentenceCase(`${where}${pairedText(report, x, m)}`)}${more}.`;
 }
 
-/** Which test compares the arms; printed under every figure that does. */
-export function testKind(x: Group | undefined, among: string): string {
-  const level = " Arms are compared on the same faults by McNemar\u2019s exact test, pooled over the cells";
-  return !x || x.comparisons < 2 ? `${level}.` : `${level}, adjusted over the ${fmt.count(x.comparisons)} ${among} (Holm).`;
+/** How the arms of these groups are compared; printed under every figure that does. */
+export function testKind(groups: Group[], among: string): string {
+  const unlike = groups.some((x) => unpaired(x, measure()));
+  const apart = ` Arms whose words have unlike formats meet unlike faults: their shares are compared unpaired, by the square-and-add interval (Newcombe) of the difference, not adjusted for the number of ${among}.`;
+  if (unlike && groups.every((x) => x.paired[measure()].n === 0)) return apart;
+  const tests = Math.max(0, ...groups.map((x) => x.comparisons));
+  const level = ` ${unlike ? "Arms of one format" : "Arms"} are compared on the same faults by McNemar\u2019s exact test, pooled over the cells`;
+  return `${level}${tests < 2 ? "" : `, adjusted over the ${fmt.count(tests)} ${among} (Holm)`}.${unlike ? apart : ""}`;
 }
 
 /** "" for a finished set of groups, else how far it is. */

@@ -1,4 +1,6 @@
-/** Marks shared by the figures: an arm is a colour, a marker and a dash, never a colour alone. */
+/** Marks shared by the figures: an arm is a colour, a marker and a dash, never a colour alone. There
+ * are six of each. From the seventh arm on they are put together anew, so that of 36 arms no two
+ * share two of the three. */
 import { s } from "./dom";
 import type { Axis } from "./scales";
 
@@ -10,10 +12,10 @@ export function armClass(arm: number): string {
 }
 
 export function dash(i: number): string | null {
-  return DASHES[i % DASHES.length] || null;
+  return DASHES[(i + 2 * Math.floor(i / ARM_LOOKS)) % DASHES.length] || null;
 }
 
-function outline(shape: number, r: number): string {
+function outline(look: number, r: number): string {
   const q = r * 1.2;
   const paths = [
     `M${-r},0a${r},${r} 0 1,0 ${2 * r},0a${r},${r} 0 1,0 ${-2 * r},0Z`,
@@ -23,7 +25,7 @@ function outline(shape: number, r: number): string {
     `M0,${q}L${q},${-r}L${-q},${-r}Z`,
     `M${-r},${-r / 3}H${-r / 3}V${-r}H${r / 3}V${-r / 3}H${r}V${r / 3}H${r / 3}V${r}H${-r / 3}V${r / 3}H${-r}Z`,
   ];
-  return paths[shape % paths.length]!;
+  return paths[(look + Math.floor(look / ARM_LOOKS)) % paths.length]!;
 }
 
 /** An arm's marker; hollow for "none seen". */

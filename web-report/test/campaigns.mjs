@@ -112,7 +112,7 @@ function armRow(spec, arm, i, guard, done) {
   const known = spec.golden !== null;
   const metric = arm.golden ?? plain;
   return {
-    arm: arm.name, model: "models/bert-mini", protect: i ? ["ep"] : [], guard, dtype: "fp32", tuned: false, cells: 1, trials: done, values: 11171074,
+    arm: arm.name, model: "models/bert-mini", protect: i && !arm.plain ? ["ep"] : [], guard, dtype: arm.dtype ?? "fp32", tuned: false, cells: 1, trials: done, values: 11171074,
     bits_per_value: 32 + 4 * i, redundant_bits_per_value: 4 * i, altered: known ? i * 1234 : null, metric_golden: known ? metric : null,
     loss_golden: 0.2, golden_checksum: "00".repeat(8), token_rows_read: 100, positions_read: 40,
     bounds_checksum: i ? "ab".repeat(8) : null, compared_with: i ? spec.arms[0].name : null, compared_dtype: i ? "fp32" : null,
@@ -169,14 +169,20 @@ function signTest(b, c) {
   return Math.min(1, 2 * sum);
 }
 
+/** Whether an arm's words meet other faults than those of the arm that it is compared with. */
+function unlike(spec, arm) {
+  const own = spec.arms[arm];
+  return (own.dtype ?? "fp32") !== (spec.arms[own.base ?? 0].dtype ?? "fp32");
+}
+
 /** The paired columns, as if no trial were critical in both arms; Bonferroni stands for Holm. */
-function paired(m, base, row, comparisons, diff) {
-  const [a, b] = base ? [base[`${m}_k`], row[`${m}_k`]] : [0, 0];
-  const n = base ? Math.min(base.n, row.n) : 0;
+function paired(m, base, row, comparisons, diff, apart) {
+  const [a, b] = base && !apart ? [base[`${m}_k`], row[`${m}_k`]] : [0, 0];
+  const n = base && !apart ? Math.min(base.n, row.n) : 0;
   const p = a + b > 1000 ? (a === b ? 1 : 1e-9) : signTest(a, b);
   const holm = Math.min(1, p * comparisons);
   const side = b < a ? "fewer" : "more";
-  const effect = n === 0 ? "unknown" : holm < 0.05 ? side : p < 0.05 ? `hint-${side}`
+  const effect = base && apart ? (diff[1] < 0 ? "fewer" : diff[0] > 0 ? "more" : "none") : n === 0 ? "unknown" : holm < 0.05 ? side : p < 0.05 ? `hint-${side}`
     : diff[1] < 0 ? "hint-fewer" : diff[0] > 0 ? "hint-more" : "none";
   const times = a + b === 0 ? NaN : b === 0 ? Math.max(1, a / 3.7) : a === 0 ? Math.min(1, 3.7 / b) : a / b;
   const columns = { n, base: a, arm: b, only_base: a, only_arm: b, p, holm, times };
@@ -207,7 +213,7 @@ function groups(list, spec, table) {
     ...make("place", true, true).filter((r) => spec.sweeps[r.sweep].by && many(r.sweep))];
   for (const row of rows) {
     const same = (r) => ["scope", "sweep", "guard", "amount", "bits", "layer", "place"].every((k) => r[k] === row[k]);
-    const base = row.arm === 0 ? null : rows.find((r) => r.arm === 0 && same(r));
+    const base = row.arm === 0 ? null : rows.find((r) => r.arm === (spec.arms[row.arm].base ?? 0) && same(r));
     const figure = (r) => same({ ...r, layer: row.layer, place: row.place, bits: row.scope === "place" ? r.bits : row.bits }) && r.arm === row.arm &&
       (row.scope === "place" || (r.bits === "") === (row.bits === ""));
     const comparisons = rows.filter(figure).length;
@@ -219,7 +225,7 @@ function groups(list, spec, table) {
       extra[`${m}_diff`] = d;
       extra[`${m}_diff_low`] = d - Math.hypot(b[m] - b[`${m}_low`], a[`${m}_high`] - a[m]);
       extra[`${m}_diff_high`] = d + Math.hypot(b[`${m}_high`] - b[m], a[m] - a[`${m}_low`]);
-      Object.assign(extra, paired(m, met ? base : null, row, comparisons, [extra[`${m}_diff_low`], extra[`${m}_diff_high`]]));
+      Object.assign(extra, paired(m, met ? base : null, row, comparisons, [extra[`${m}_diff_low`], extra[`${m}_diff_high`]], unlike(spec, row.arm)));
     }
     table.add({ ...row, ...extra });
   }
@@ -258,7 +264,7 @@ function meta(spec, list) {
     },
     critical: { accuracy_drop: 0.05, perplexity_ratio: 1.5 }, confidence: 95, base_arm: 0, layers: spec.layers,
     models: [{ path: "models/bert-mini", hash: "cd".repeat(32), type: lm ? "gpt2" : "bert", values: "11171074", layers: spec.layers }],
-    arms: spec.arms.map((a, i) => ({ name: a.name, model: 0, protect: i ? ["ep"] : [], bits_per_value: 0 })),
+    arms: spec.arms.map((a, i) => ({ name: a.name, model: 0, dtype: a.dtype ?? "fp32", base: a.base ?? 0, protect: i && !a.plain ? ["ep"] : [], bits_per_value: 0 })),
     arm_rows: spec.arms.flatMap((a, i) => guards.map((guard) => armRow(spec, a, i, guard, done))),
     variants: spec.arms.flatMap((a, i) => guards.map((guard) => ({
       model: 0, arm: i, guard, golden: spec.golden === null ? null
@@ -309,8 +315,8 @@ export function data(spec) {
   groups(list, spec, all);
   const pairs = new Table();
   for (const x of list) {
-    const a = list.find((y) => y.cell.pair === x.cell.pair && y.cell.sweep === x.cell.sweep && y.cell.arm === 0);
-    if (x.cell.arm === 0 || !a || !x.run.n || !a.run.n) continue;
+    const a = list.find((y) => y.cell.pair === x.cell.pair && y.cell.sweep === x.cell.sweep && y.cell.arm === (spec.arms[x.cell.arm].base ?? 0));
+    if (x.cell.arm === 0 || unlike(spec, x.cell.arm) || !a || !x.run.n || !a.run.n) continue;
     pairs.add({
       a: a.index, b: x.index, n: x.run.n, both: 0, only_a: a.run.critical, only_b: x.run.critical,
       neither: x.run.n - a.run.critical - x.run.critical, p: 0.03, ratio: 0.4, ratio_low: 0.2, ratio_high: 0.8,
@@ -374,5 +380,13 @@ export const CAMPAIGNS = {
   },
   "bit-30": { ...base, name: "bit 30", sweeps: [{ ...where, bits: ["30", "exponent"], trials: 100 }], done: (c) => (c.layer === 3 ? 0 : 1), scale: 0.1 },
   groups: { ...base, name: "groups", sweeps: [{ name: "groups", unit: "count", amounts: [1, 10, 100, 1000], by: ["group"], trials: 300 }] },
+  formats: {
+    ...base, name: "formats", layers: 1, sweeps: [rates, { ...where, bits: ["sign", "exponent"] }], arms: [
+      { name: "fp32" }, { name: "fp16", dtype: "fp16", plain: true, shield: 0.5 }, { name: "fp16ep", dtype: "fp16", base: 1, shield: 0.02 },
+      { name: "bf16", dtype: "bf16", plain: true }, { name: "bf16ep", dtype: "bf16", base: 3, shield: 0.05 }, { name: "fp32ep", shield: 0.04 },
+      { name: "int8", dtype: "int8", plain: true, shield: 0.1 }, { name: "int8scrub", dtype: "int8", base: 6, shield: 0.01 },
+      { name: "int4ep", dtype: "int4", shield: 0.02, golden: 0.87 },
+    ],
+  },
   same: { ...base, name: "no difference", arms: [{ name: "a" }, { name: "b" }] },
 };

@@ -193,6 +193,34 @@ test("arms are compared on the same faults, and the test is named", async () => 
   await none.close();
 });
 
+test("protection is compared within its format, and what meets unlike faults is not called paired", async () => {
+  let { page, close } = await open("formats");
+  assert.match(await page.locator(".verdict").innerText(), /^fp16ep cuts critical trials .*fp16 [\d,]+ of [\d,]+ on the same faults/);
+  assert.match(await page.locator(".tiles").innerText(), /Clean accuracy, the cost of protection\n/i);
+  const table = await page.locator("#verdict table").innerText();
+  for (const [arm, rest] of [["bf16ep", /against bf16: .*McNemar/], ["int8scrub", /against int8: .*McNemar/], ["fp32ep", /against fp32: .*McNemar/], ["int8", /against fp32: .*unpaired, on unlike faults/], ["int4ep", /against fp32: .*unpaired/]]) {
+    assert.match(table.split("\n").find((l) => l.startsWith(`${arm}\t`)), rest);
+  }
+  assert.match(await page.locator("#rates .answer").innerText(), /the first 4 of 9 arms/);
+  assert.match(await page.locator("#bits .answer").innerText(), /5 more arms of this campaign are in the figure and the table only/);
+  const looks = await page.evaluate(() => [...document.querySelectorAll("#rates svg > g.arm")].filter((e) => e.querySelector("line.series"))
+    .map((e) => [e.getAttribute("class"), e.querySelector("line").getAttribute("stroke-dasharray"), e.querySelector("path").getAttribute("d")].join("|")));
+  assert.equal(looks.length, 18);
+  assert.equal(new Set(looks).size, looks.length);
+  await close();
+  ({ page, close } = await open("formats", { hash: "#v.arm=int4ep&w.arm=int8" }));
+  assert.match(await page.locator(".verdict").innerText(), /The arms meet unlike faults: shares are compared unpaired\./);
+  assert.match(await page.locator(".tiles").innerText(), /Clean accuracy, the cost of storing and protection\n/i);
+  const line = await page.locator("#verdict > .caption").innerText();
+  assert.match(line, /compared unpaired: the interval of their difference.*\(Newcombe\)/);
+  assert.doesNotMatch(line, /McNemar/);
+  assert.match(await page.locator("#where .answer").innerText(), / int8 less fp32, unpaired on unlike faults: .* points of critical trials \(95 % interval/);
+  const caption = await page.locator("#where .caption").first().innerText();
+  assert.match(caption, /unlike faults: their shares are compared unpaired, by the square-and-add interval \(Newcombe\)/);
+  assert.doesNotMatch(caption, /McNemar/);
+  await close();
+});
+
 test("a hostile name stays text", async () => {
   const { page, close } = await open("hostile");
   assert.equal(await page.locator("h1").innerText(), CAMPAIGNS.hostile.name.replace(/\s+/g, " "));

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "report_fixture.h"
@@ -315,6 +316,64 @@ static void test_pairs_are_of_cells_whose_words_have_one_format(void **state)
     }
 }
 
+static void set_arm(fs_arm *arm, const char *model, fs_format_kind dtype, unsigned protections)
+{
+    snprintf(arm->model, sizeof arm->model, "%s", model);
+    arm->dtype = dtype;
+    arm->protect_count = protections;
+}
+
+static void test_a_protected_arm_is_compared_within_its_model_and_format(void **state)
+{
+    static fs_arm arms[8];
+    const fs_campaign campaign = {.arms = arms, .arm_count = 8};
+    set_arm(&arms[0], "a", FS_FORMAT_FP32, 1);
+    set_arm(&arms[1], "a", FS_FORMAT_FP32, 0); /* the baseline */
+    set_arm(&arms[2], "a", FS_FORMAT_FP16, 0);
+    set_arm(&arms[3], "a", FS_FORMAT_FP16, 1);
+    set_arm(&arms[4], "a", FS_FORMAT_INT8, 1);
+    set_arm(&arms[5], "b", FS_FORMAT_FP16, 2);
+    set_arm(&arms[6], "b", FS_FORMAT_FP16, 0);
+    set_arm(&arms[7], "b", FS_FORMAT_FP32, 1);
+    static const uint32_t expected[] = {1, 1, 1, 2, 1, 6, 1, 1};
+    for (uint32_t i = 0; i < 8; i++) {
+        assert_int_equal(report_base_of(&campaign, i), expected[i]);
+    }
+}
+
+/* Arms 1 and 2 are of one format; arm 0 is the baseline, and in another. */
+static void test_pairs_and_differences_are_with_the_arm_of_the_same_format(void **state)
+{
+    setup x = {.f = report_fixture_new("own base", REPORT_TRIALS)};
+    fs_arm arms[3] = {x.f->base->arms[0], x.f->base->arms[1], x.f->base->arms[1]};
+    arms[1].protect_count = 0;
+    arms[1].dtype = arms[2].dtype = FS_FORMAT_FP16;
+    x.f->base->campaign.arms = arms;
+    x.f->base->campaign.arm_count = 3;
+    fs_cell *cells = x.f->base->plan.cells;
+    cells[2].arm = 2; /* the cells of one point: 0, 1 and 2 */
+    cells[2].pair = cells[0].pair;
+    cells[2].bits = cells[0].bits;
+    cells[2].draw_key = cells[0].draw_key;
+    cells[1].format = cells[2].format = FS_FORMAT_FP16;
+    for (uint32_t i = 0; i < 3; i++) report_fixture_run(x.f, i, REPORT_TRIALS);
+    group(&x);
+    assert_int_equal(x.pairs[1].pair.n, 0);
+    assert_int_equal(x.pairs[2].pair.n, REPORT_TRIALS);
+    assert_int_equal(x.pairs[2].base, 1);
+    const report_rate *r0 = &find(&x, 0, 1)->rate[REPORT_CRITICAL];
+    const report_group *g1 = find(&x, 1, 1), *g2 = find(&x, 2, 1);
+    const summary_rate *unlike = &g1->difference[REPORT_CRITICAL];
+    close_to(unlike->value, g1->rate[REPORT_CRITICAL].value - r0->value);
+    close_to(g2->difference[REPORT_CRITICAL].value,
+             g2->rate[REPORT_CRITICAL].value - g1->rate[REPORT_CRITICAL].value);
+    /* Without a pair the interval alone decides. */
+    assert_int_equal(g1->paired[REPORT_CRITICAL].n, 0);
+    assert_true(unlike->interval.high < 0);
+    assert_int_equal(g1->effect[REPORT_CRITICAL], REPORT_EFFECT_FEWER);
+    finish(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +388,8 @@ int main(void)
         cmocka_unit_test(test_what_has_not_run_widens_the_interval),
         cmocka_unit_test(test_overlapping_bits_are_never_taken_together),
         cmocka_unit_test(test_pairs_are_of_cells_whose_words_have_one_format),
+        cmocka_unit_test(test_a_protected_arm_is_compared_within_its_model_and_format),
+        cmocka_unit_test(test_pairs_and_differences_are_with_the_arm_of_the_same_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
