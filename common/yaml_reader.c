@@ -1,5 +1,6 @@
 #include "yaml_reader.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -377,6 +378,13 @@ fs_status fs_yaml_u64(const fs_yaml_at *at, uint64_t least, uint64_t most, uint6
     return FS_OK;
 }
 
+/* Of a number's text: all digits before an exponent are 0. */
+static int writes_zero(const char *text)
+{
+    const char at = text[strcspn(text, "123456789eE")];
+    return at == '\0' || at == 'e' || at == 'E';
+}
+
 fs_status fs_yaml_real(const fs_yaml_at *at, double least, double most, double *out)
 {
     const char *text;
@@ -384,6 +392,9 @@ fs_status fs_yaml_real(const fs_yaml_at *at, double least, double most, double *
     snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
     FS_TRY(number(at, wanted, 0, &text));
     double value = strtod(text, NULL);
+    if (fabs(value) < DBL_MIN && !writes_zero(text))
+        return fs_yaml_fail(at, FS_ECONFIG, "is %.40s, too small to be told from 0; %s is wanted",
+                            text, wanted);
     if (!isfinite(value) || value < least || value > most)
         return fs_yaml_fail(at, FS_ECONFIG, "is %.40s; %s is wanted", text, wanted);
     *out = value + 0.0; /* -0 becomes 0 */

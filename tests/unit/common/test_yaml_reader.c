@@ -150,6 +150,9 @@ static void numbers_are_plain_decimal_numbers(void **state)
                 {"1E+2", 100},
                 {"0.1", 0.1},
                 {"!!float 2", 2},
+                {"0e5", 0},
+                {"0.00e-400", 0},
+                {"2.3e-308", 2.3e-308},
                 {"123456789012345678", 123456789012345678.0}};
     static const char *const bad[] = {
         "010", "0x10", "1_000", "1:30",  ".nan", ".inf",  "-.inf",    "nan", "inf", "1e",  "1e+",
@@ -164,6 +167,11 @@ static void numbers_are_plain_decimal_numbers(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (read_as(&v, 'r', bad[i]) != FS_ECONFIG) fail_msg("read as a number: %s", bad[i]);
         assert_detail("f.yaml:1: ");
+    }
+    static const char *const tiny[] = {"1e-400", "-1e-400", "0.001e-350", "2e-308", "4.9e-324"};
+    for (size_t i = 0; i < sizeof tiny / sizeof tiny[0]; i++) {
+        if (read_as(&v, 'r', tiny[i]) != FS_ECONFIG) fail_msg("read as a number: %s", tiny[i]);
+        assert_detail("too small to be told from 0");
     }
     assert_ok(read_as(&v, 'r', "-0"));
     assert_false(__builtin_signbit(v.r));
