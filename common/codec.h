@@ -71,7 +71,7 @@ enum {                          /* `words` of a codec */
 
 enum {                           /* flags of a codec */
        FS_CODEC_RELOADS = 1,     /* decode reads the golden words */
-       FS_CODEC_FLOAT = 2,       /* needs an exponent: not for int8 */
+       FS_CODEC_FLOAT = 2,       /* reads exponent bits: not for int8 */
        FS_CODEC_ACTIVATIONS = 4, /* restricts activations and leaves words alone */
        FS_CODEC_CLIPS = 8        /* then: to the nearest bound, not to 0 */
 };

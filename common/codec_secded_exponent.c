@@ -1,5 +1,6 @@
 /* The Hsiao (72,64) code over the top bytes of eight words: sign and exponent, but for the lowest
- * exponent bit of fp32 and bf16. An uncorrectable codeword stays as it is. */
+ * exponent bit of fp32 and bf16; in int8 the whole word, so that it stands there beside the formats
+ * that have an exponent. An uncorrectable codeword stays as it is. */
 #include "codec.h"
 #include "hsiao.h"
 

@@ -115,7 +115,7 @@ static void test_costs(void **state)
         {"secded", FS_FORMAT_FP32, 4},       {"secded", FS_FORMAT_BF16, 2},
         {"secded", FS_FORMAT_INT8, 1},       {"secded-exponent", FS_FORMAT_FP32, 1},
         {"tmr-exponent", FS_FORMAT_FP32, 2}, {"scrub", FS_FORMAT_FP32, 64.0 / 768},
-        {"range", FS_FORMAT_FP32, 0},
+        {"range", FS_FORMAT_FP32, 0},        {"secded-exponent", FS_FORMAT_INT8, 1},
     };
     for (size_t i = 0; i < sizeof costs / sizeof costs[0]; i++) {
         fs_protect protect;
