@@ -245,6 +245,16 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Those of a row that act on activations, which nothing here computes. */
+static json_t *unmeasured_json(const fs_protect *protect)
+{
+    json_t *names = json_array();
+    for (unsigned i = 0; i < protect->codec_count; i++)
+        if (protect->codecs[i]->flags & FS_CODEC_ACTIVATIONS)
+            json_array_append_new(names, json_string(protect->codecs[i]->name));
+    return names;
+}
+
 static json_t *cost_json(const measurement *self, cost *c)
 {
     const fs_geometry *g = nn_model_geometry(self->model);
@@ -257,16 +267,20 @@ static json_t *cost_json(const measurement *self, cost *c)
     for (unsigned i = 0; i < c->protection->protect.codec_count; i++)
         json_array_append_new(names, json_string(c->protection->protect.codecs[i]->name));
     const int erred = c->lost == 0 && c->max_error > 0;
+    const unsigned count = c->protection->protect.codec_count;
+    json_t *unmeasured = unmeasured_json(&c->protection->protect);
+    const double decode = count > 0 && json_array_size(unmeasured) == count ? (double)NAN : seconds;
     return json_pack(
-        "{s:o, s:f, s:f, s:I, s:I, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:f, s:f}", "protect", names,
-        "bits_per_value", self->format->bits + redundant, "redundant_bits_per_value", redundant,
-        "redundant_bits", (json_int_t)c->redundant_bits, "altered", (json_int_t)c->altered,
-        "altered_share", (double)c->altered / values, "lost", (json_int_t)c->lost, "rms_error",
-        main_json_real(error), "rms_error_relative", main_json_real(error / rms), "max_error",
+        "{s:o, s:o, s:f, s:f, s:I, s:I, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "protect",
+        names, "not_measured", unmeasured, "bits_per_value", self->format->bits + redundant,
+        "redundant_bits_per_value", redundant, "redundant_bits", (json_int_t)c->redundant_bits,
+        "altered", (json_int_t)c->altered, "altered_share", (double)c->altered / values, "lost",
+        (json_int_t)c->lost, "rms_error", main_json_real(error), "rms_error_relative",
+        main_json_real(error / rms), "max_error",
         main_json_real(c->lost > 0 ? (double)NAN : c->max_error), "max_error_tensor",
         erred ? json_string(g->tensors[c->max_tensor].name) : json_null(), "max_error_index",
         erred ? json_integer((json_int_t)c->max_index) : json_null(), "decode_ns_per_value",
-        1e9 * seconds / values, "decode_s_per_forward", seconds);
+        main_json_real(1e9 * decode / values), "decode_s_per_forward", main_json_real(decode));
 }
 
 static json_t *document_of(measurement *self)
@@ -312,6 +326,32 @@ fs_status main_protect_measure(json_t **out, const nn_model *model, const char *
 
 /* --- for people --- */
 
+enum { TIME_BYTES = 16 };
+
+static void write_time(const json_t *row, const char *key, const char *format, char *out)
+{
+    const json_t *value = json_object_get(row, key);
+    snprintf(out, TIME_BYTES, "-");
+    if (json_is_number(value))
+        snprintf(out, TIME_BYTES, strcmp(format, "ns") == 0 ? "%.3f" : "%.3g",
+                 json_number_value(value));
+}
+
+/* Each once: the first row of it holds it alone. */
+static void print_unmeasured(const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)(uintptr_t)rows, i, row)
+    {
+        const json_t *names = json_object_get(row, "not_measured");
+        if (json_array_size(names) == 1 && json_array_size(json_object_get(row, "protect")) == 1)
+            printf("%s: its cost is not measured here; it stores nothing and acts on activations, "
+                   "in the forward pass\n",
+                   json_string_value(json_array_get(names, 0)));
+    }
+}
+
 static double real_of(const json_t *row, const char *key)
 {
     const json_t *value = json_object_get(row, key);
@@ -348,17 +388,20 @@ void main_protect_print(const json_t *document)
            "redundant bits", "altered", "share", "RMS error", "max error", "ns/value", "s/forward");
     json_array_foreach((json_t *)(uintptr_t)rows, i, row)
     {
+        char per_value[TIME_BYTES], per_forward[TIME_BYTES];
         write_names(row, names);
-        printf("  %-*s  %10.5g  %14lld  %12lld  %7.3f %%  %9.3g  %9.3g  %9.3f  %10.3g\n", width,
-               names, real_of(row, "bits_per_value"),
+        write_time(row, "decode_ns_per_value", "ns", per_value);
+        write_time(row, "decode_s_per_forward", "s", per_forward);
+        printf("  %-*s  %10.5g  %14lld  %12lld  %7.3f %%  %9.3g  %9.3g  %9s  %10s\n", width, names,
+               real_of(row, "bits_per_value"),
                (long long)json_integer_value(json_object_get(row, "redundant_bits")),
                (long long)json_integer_value(json_object_get(row, "altered")),
                100 * real_of(row, "altered_share"), real_of(row, "rms_error_relative"),
-               real_of(row, "max_error"), real_of(row, "decode_ns_per_value"),
-               real_of(row, "decode_s_per_forward"));
+               real_of(row, "max_error"), per_value, per_forward);
     }
     printf("RMS error: relative to the RMS weight, %.4g; nan: a value is read as NaN or Inf\n"
            "time: to copy and decode all values once, one thread, median of %d; kernel %s\n",
            real_of(document, "rms_weight"), MAIN_PROTECT_REPETITIONS,
            json_string_value(json_object_get(document, "kernel")));
+    print_unmeasured(rows);
 }

@@ -19,13 +19,14 @@ FS_MUST_CHECK fs_status main_protect_parse(fs_protect *out, const char *list,
  *
  * The document: dtype, kernel (of this processor), repetitions, values, rms_weight, rows[]. The
  * first row has no protection: what the dtype alone does, and the time to copy the words, which is
- * in every other row's. A row: protect[], bits_per_value (stored, mean), redundant_bits_per_value,
- * redundant_bits (beside the words, in all: of protections, and scales of int8), altered (values
- * read as others than in the file), altered_share, lost (finite values read as NaN or Inf),
- * rms_error, rms_error_relative (to the RMS weight), max_error, max_error_tensor, max_error_index,
- * decode_ns_per_value, decode_s_per_forward (all values once). Errors are over values that are
- * finite in the file, null where one is lost. Times are of one thread, its processor time, the
- * median of the repetitions. The caller frees
+ * in every other row's. A row: protect[], not_measured[] (those of it that act on activations, in
+ * the forward pass: a row of such alone has null for its times), bits_per_value (stored, mean),
+ * redundant_bits_per_value, redundant_bits (beside the words, in all: of protections, and scales of
+ * int8), altered (values read as others than in the file), altered_share, lost (finite values read
+ * as NaN or Inf), rms_error, rms_error_relative (to the RMS weight), max_error, max_error_tensor,
+ * max_error_index, decode_ns_per_value, decode_s_per_forward (all values once). Errors are over
+ * values that are finite in the file, null where one is lost. Times are of one thread, its
+ * processor time, the median of the repetitions. The caller frees
  * `*out`. Errors: FS_EUSAGE for a list or dtype that cannot be, FS_EFORMAT for
  * values that int8 cannot hold; FS_ENOMEM. */
 FS_MUST_CHECK fs_status main_protect_measure(json_t **out, const nn_model *model, const char *list,

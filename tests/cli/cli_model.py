@@ -435,6 +435,22 @@ class Protect(ModelCase):
         self.assertAlmostEqual(whole["bits_per_value"], 32 + whole["redundant_bits"] / len(values))
         self.assertEqual(whole["altered"], 0)
 
+    def test_what_acts_on_activations_is_not_measured(self):
+        model, _, _ = self.model_with([])
+        protect = "range-activations,ep"
+        rows, _ = self.rows(model, protect)
+        self.assertEqual({name: row["not_measured"] for name, row in rows.items()},
+                         {"": [], "range-activations": ["range-activations"], "ep": [],
+                          "range-activations+ep": ["range-activations"]})
+        times = ("decode_ns_per_value", "decode_s_per_forward")
+        self.assertEqual([rows["range-activations"][t] for t in times], [None, None])
+        for name in ("", "ep", "range-activations+ep"): # of the weights' part
+            self.assertGreater(rows[name][times[1]], 0)
+        text, _ = self.model("inspect", model, "--protect", protect)
+        self.assertEqual(text.count("range-activations: its cost is not measured here"), 1)
+        row = next(l for l in text.splitlines() if l.startswith("  range-activations "))
+        self.assertEqual(row.split()[-2:], ["-", "-"])
+
     def test_sixteen_bits(self):
         model, values, _ = self.model_with([3.0, -2.5, 1e-7, 0.1])
         halves = [struct.unpack("e", struct.pack("e", x))[0] for x in values]
