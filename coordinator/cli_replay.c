@@ -65,15 +65,15 @@ static unsigned index_of(const fs_geometry *geometry, const fs_trial_record *rec
     return count;
 }
 
-/* "tensor" of a parameter, with "array" and "step" of one of fine-tuning; "stage", "layer" (null:
- * of none) and "input" of an activation. */
+/* "tensor" of a parameter, with "array" and "step", from 1, of one of fine-tuning; "stage", "layer"
+ * (null: of none) and "input" of an activation. */
 static json_t *place_json(const fs_geometry *geometry, const fs_trial_record *record,
                           const fs_fault_record *fault)
 {
     if (record->tuned)
         return json_pack("{s:s, s:s, s:I}", "tensor", geometry->tensors[fault->tensor].name,
                          "array", fs_tune_array_name((fs_tune_array)fault->place), "step",
-                         (json_int_t)fault->step);
+                         (json_int_t)fault->step + 1);
     if (!record->activations)
         return json_pack("{s:s}", "tensor", geometry->tensors[fault->tensor].name);
     int layer = fs_place_layer(fault->place);

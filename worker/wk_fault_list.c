@@ -66,7 +66,7 @@ static fs_status write_activations(FILE *out, const fs_cell *cell, const dataset
     return status;
 }
 
-/* What one step hits in one array. */
+/* What one step, from 0 here and from 1 in the file, hits in one array. */
 static fs_status write_step(FILE *out, const fs_cell *cell, uint64_t trial, uint64_t step,
                             fs_tune_array array, fs_fault_list *list)
 {
@@ -74,7 +74,7 @@ static fs_status write_step(FILE *out, const fs_cell *cell, uint64_t trial, uint
                         array));
     for (size_t i = 0; i < list->count; i++) {
         const fs_fault *f = &list->items[i];
-        fprintf(out, "%" PRIu64 ",%s,%s,%" PRIu64 ",%u,%s\n", step, fs_tune_array_name(array),
+        fprintf(out, "%" PRIu64 ",%s,%s,%" PRIu64 ",%u,%s\n", step + 1, fs_tune_array_name(array),
                 cell->space->geometry->tensors[f->tensor].name, f->element, f->bit,
                 fs_fault_kind_name((fs_fault_kind)f->kind));
     }

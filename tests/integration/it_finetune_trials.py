@@ -131,6 +131,10 @@ sweep:
         self.assertEqual(lines[0], ["step", "array", "tensor", "index", "bit", "kind"])
         self.assertEqual([l[1] for l in lines[1:]], 50 * ["adam.m"] + 50 * ["adam.v"])
         self.assertEqual(len({l[0] for l in lines[1:]}), 1, "one step")
+        faults = self.json("replay", "--json", out, "moments/plain/0")["faults"]
+        self.assertEqual({str(f["step"]) for f in faults}, {lines[1][0]})
+        self.assertIn(f"  step {lines[1][0]}, adam.m of ",
+                      self.run_program("replay", out, "moments/plain/0").stdout)
 
     def check_report(self, out):
         self.assertTrue((out / "report.html").stat().st_size > 10000)
