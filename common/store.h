@@ -117,6 +117,9 @@ FS_MUST_CHECK fs_status fs_store_put_event(fs_store *self, uint64_t wall_ms, con
 /** @return nonzero if two golden runs agree in what trials are compared with; where they ran may
  * differ, and facts that one of them lacks. */
 int fs_store_golden_equal(const fs_store_golden *a, const fs_store_golden *b);
+/** @return nonzero if loss and metric are finite: without that no answer of a trial can be held
+ * against it. */
+int fs_store_golden_finite(const fs_store_golden *self);
 /** One whose facts an older store lacks gets them. Errors: FS_EMISMATCH if another golden run of
  * the variant is stored and differs in a bit. */
 FS_MUST_CHECK fs_status fs_store_put_golden(fs_store *self, uint32_t variant,

@@ -3,6 +3,7 @@
 #include "store_impl.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "assert.h"
@@ -200,6 +201,11 @@ static int same_bits(double a, double b)
     memcpy(&x, &a, sizeof x);
     memcpy(&y, &b, sizeof y);
     return x == y;
+}
+
+int fs_store_golden_finite(const fs_store_golden *self)
+{
+    return isfinite(self->loss) && isfinite(self->metric);
 }
 
 int fs_store_golden_equal(const fs_store_golden *a, const fs_store_golden *b)

@@ -138,6 +138,25 @@ void status_print_arms(FILE *out, const json_t *status)
             text_of(status, "metric"));
 }
 
+void status_print_nonfinite(FILE *out, const json_t *status)
+{
+    const json_t *arms = json_object_get(status, "arms");
+    char label[LABEL_BYTES];
+    size_t found = 0, i;
+    json_t *arm;
+    json_array_foreach((json_t *)(uintptr_t)arms, i, arm)
+    {
+        if (!json_is_false(json_object_get(arm, "golden_finite"))) continue;
+        write_label(arms, arm, label);
+        fprintf(out,
+                "WARNING: arm %s: its fault-free run has no finite answer, so its masked and "
+                "critical shares mean nothing\n",
+                label);
+        found++;
+    }
+    if (found > 0) fputs("\n", out);
+}
+
 static long long count_of(const json_t *object, const char *key)
 {
     return (long long)json_integer_value(json_object_get(object, key));

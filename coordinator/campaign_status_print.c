@@ -311,6 +311,7 @@ void status_print(FILE *out, const json_t *status)
                .perplexity = strcmp(text_of(status, "metric"), "perplexity") == 0};
     t.metric_columns = metric_columns(&t);
     print_head(out, status);
+    status_print_nonfinite(out, status);
     size_t arm_count = list_arms(t.cells, arms);
     if (arm_count <= ARMS_BESIDE_MAX)
         print_beside(&t, arms, arm_count);

@@ -65,6 +65,7 @@ static fs_status load(coord_core *self, fs_store *store)
         fs_status status = fs_store_get_golden(store, i, &self->golden[i]);
         if (status != FS_OK && status != FS_ENOENT) return status;
         self->golden_known[i] = status == FS_OK;
+        if (status == FS_OK) coord_core__judge_golden(self, i);
     }
     return FS_OK;
 }

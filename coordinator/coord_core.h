@@ -93,6 +93,8 @@ void coord_core__leave(coord_core *self, uint32_t index, coord_departure how, co
 void coord_core__stop(coord_core *self, const fs_peer *peer, const char *why);
 /** Stores and counts what the scheduler has quarantined. */
 void coord_core__quarantine(coord_core *self, const char *cause);
+/** Warns of each arm that reads a variant whose fault-free run has no finite answer. */
+void coord_core__judge_golden(const coord_core *self, uint32_t variant);
 /** Queues a line for the journal. */
 void coord_core__event(coord_core *self, const char *kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

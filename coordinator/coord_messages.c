@@ -112,6 +112,31 @@ static fs_store_golden stored_golden(const fs_msg_golden *said, const coord_work
     return out;
 }
 
+static int arm_reads(const fs_plan *plan, uint32_t arm, uint32_t variant)
+{
+    size_t i = 0;
+    while (i < plan->cell_count && (plan->cells[i].arm != arm || plan->cells[i].variant != variant))
+        i++;
+    return i < plan->cell_count;
+}
+
+void coord_core__judge_golden(const coord_core *self, uint32_t variant)
+{
+    const fs_plan *plan = self->plan;
+    const fs_store_golden *golden = &self->golden[variant];
+    const fs_variant *read = &plan->variants[variant];
+    if (fs_store_golden_finite(golden)) return;
+    for (uint32_t arm = 0; arm < plan->campaign->arm_count; arm++)
+        if (arm_reads(plan, arm, variant))
+            fs_warn(
+                "arm %s, in %s%s: its fault-free run has no finite answer (loss %g, metric %g), "
+                "so its masked and critical shares mean nothing: look for NaN, Inf and values "
+                "too large for the format in the model%s",
+                plan->campaign->arms[arm].name, fs_protect_format(&read->protect)->name,
+                read->tuned ? ", tuned" : "", golden->loss, golden->metric,
+                read->tuned ? ", and at finetune.learning_rate" : "");
+}
+
 /* Names what differs, but for the metric, which the checksum stands for. */
 static void say_golden_mismatch(coord_core *self, uint32_t index, uint32_t variant,
                                 const fs_store_golden *said)
@@ -148,6 +173,7 @@ static void on_golden(coord_core *self, uint32_t index, const fs_msg_golden *gol
     if (!self->golden_known[golden->variant] || !known->has_facts) {
         *known = said;
         coord_store_golden(self->store, golden->variant, known);
+        if (!self->golden_known[golden->variant]) coord_core__judge_golden(self, golden->variant);
         self->golden_known[golden->variant] = 1;
     }
     worker->golden[golden->variant] = 1;

@@ -137,13 +137,14 @@ static json_t *golden_json(const summary_arm *row)
 {
     const fs_store_golden *g = &row->golden;
     const int known = row->has_golden, facts = known && g->has_facts;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "altered", count_if(known, g->altered),
-                     "metric_golden", cli_json_real(known ? g->metric : (double)NAN), "loss_golden",
-                     cli_json_real(known ? g->loss : (double)NAN), "golden_checksum",
-                     hex_if(known, g->checksum), "token_rows_read",
-                     count_if(facts, g->token_rows_read), "positions_read",
-                     count_if(facts, g->positions_read), "bounds_checksum",
-                     hex_if(facts && g->bounds_checksum != 0, g->bounds_checksum));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "altered", count_if(known, g->altered),
+        "golden_finite", known ? json_boolean(fs_store_golden_finite(g)) : json_null(),
+        "metric_golden", cli_json_real(known ? g->metric : (double)NAN), "loss_golden",
+        cli_json_real(known ? g->loss : (double)NAN), "golden_checksum", hex_if(known, g->checksum),
+        "token_rows_read", count_if(facts, g->token_rows_read), "positions_read",
+        count_if(facts, g->positions_read), "bounds_checksum",
+        hex_if(facts && g->bounds_checksum != 0, g->bounds_checksum));
 }
 
 static json_t *counts_json(const summary_arm *row)

@@ -43,7 +43,8 @@ void summary_arms_destroy(summary_arms **self);
 /** @return an array of objects with stable names, one for each row: arm, model (path), protect[],
  * guard, dtype, tuned (before it is evaluated, in phase finetune), cells, trials, bits_per_value,
  * redundant_bits_per_value, values (of the model), altered (of them, by storing; null before the
- * golden run, as are the next), metric_golden, loss_golden, golden_checksum, token_rows_read,
+ * golden run, as are the next), golden_finite (its loss and metric are; if not, what is masked or
+ * critical means nothing), metric_golden, loss_golden, golden_checksum, token_rows_read,
  * positions_read, bounds_checksum (these three null too in a store that did not keep them; the last
  * where nothing was learnt), compared_with (an arm or null), compared_dtype, metric_change,
  * loss_change, and the sums of the counters. Checksums are hexadecimal texts. NULL for want of

@@ -31,6 +31,41 @@ class BadModels(harness.Case):
             self.assertIn(word, result.stderr)
         self.assertEqual(result.stdout, "")
 
+    def broken(self, value):
+        """The model with a value in a query weight, a campaign of it and what is said of a run."""
+        name = next(n for n in self.header if n.endswith("query.weight"))
+        self.assertEqual(self.header[name]["dtype"], "F32")
+        at = self.header[name]["data_offsets"][0]
+        data = self.body[:at] + struct.pack("<f", value) + self.body[at + 4:]
+        write(self.weights, self.header, data)
+        path = self.campaign(f"""campaign: broken
+seed: 1
+task: {{kind: classification, model: {self.model}, data: {self.data}, examples: 8}}
+arms:
+  - {{name: whole}}
+  - {{name: half, dtype: fp16}}
+sweep:
+  - {{name: one, site: {{parameters: all}}, amount: {{count: 1}}, trials: 2}}
+""")
+        out = self.dir / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        said = self.run_program("run", path, "--out", out).stderr
+        arms = self.json("status", "--json", out)["arms"]
+        return out, said, {a["arm"]: a["golden_finite"] for a in arms}
+
+    def test_fault_free_without_an_answer(self):
+        words = "its fault-free run has no finite answer"
+        for name, value, finite in [("NaN", float("nan"), {"whole": False, "half": False}),
+                                    ("beyond fp16", 1e6, {"whole": True, "half": False}),
+                                    ("a number", 0.5, {"whole": True, "half": True})]:
+            with self.subTest(name):
+                out, said, found = self.broken(value)
+                text = self.run_program("status", out).stdout
+                self.assertEqual(found, finite)
+                for arm in finite:
+                    self.assertEqual(f"arm {arm}, in " in said and words in said, not finite[arm])
+                    self.assertEqual(f"WARNING: arm {arm}" in text, not finite[arm])
+
     def test_safetensors(self):
         good = self.weights.read_bytes()
         names = [n for n in self.header if n != "__metadata__"]

@@ -27,6 +27,7 @@ export interface ArmRow {
   bits_per_value: number;
   redundant_bits_per_value: number;
   altered: number | null;
+  golden_finite: boolean | null; // of the fault-free run; null: not known yet
   metric_golden: number | null;
   bounds_checksum: string | null;
   compared_with: string | null;

@@ -57,15 +57,20 @@ function quality(report: Report): string {
   return ` Without faults, ${label(report, worst)} costs most: ${change(report, worst)} of ${meta.task.metric} against ${worst.compared_with}, on these inputs.`;
 }
 
-/** Nothing for a campaign without protections. */
+function nonfinite(report: Report): string {
+  return report.meta.arm_rows.filter((x) => x.golden_finite === false)
+    .map((x) => `Arm ${label(report, x)}: its fault-free run has no finite answer, so its masked and critical shares mean nothing. `).join("");
+}
+
+/** Nothing for a campaign without protections whose fault-free runs are finite. */
 export function armsCard(report: Report): HTMLElement[] {
   const rows = report.meta.arm_rows;
-  if (rows.every((x) => x.protect.length === 0 && x.dtype === "fp32")) return [];
+  if (rows.every((x) => x.protect.length === 0 && x.dtype === "fp32" && x.golden_finite !== false)) return [];
   const all = grid(report);
   return [h("section", { class: "card wide", id: "arms", "aria-labelledby": "arms-title" },
     h("header", {}, h("h2", { id: "arms-title" }, "What does protection cost?"),
       h("div", { class: "tools" }, button("CSV", "Save the arms as CSV", () => saveCsv("arms", all)))),
-    h("p", { class: "answer" }, storage(report) + quality(report)),
+    h("p", { class: "answer" }, nonfinite(report) + storage(report) + quality(report)),
     gridTable(all, "Arms"),
     h("p", { class: "caption" },
       "Bits/value: stored, the mean over the model, redundancy included. Change: of the fault-free metric, against the same model without protection. " +

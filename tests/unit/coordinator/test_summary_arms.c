@@ -158,6 +158,54 @@ static void test_sums_and_quality_of_each_arm(void **state)
     summary_destroy(&s);
 }
 
+static char *printed(fixture *f)
+{
+    json_t *document;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    assert_int_equal(status_json(f->store, &f->plan->plan, NULL, &document), FS_OK);
+    status_print(out, document);
+    assert_int_equal(fclose(out), 0);
+    json_decref(document);
+    return text;
+}
+
+/* Loss and metric must both be numbers; of an arm that nobody ran nothing is said. */
+static void test_a_golden_run_without_a_finite_answer_is_said(void **state)
+{
+    static const struct {
+        double metric, loss;
+        int finite;
+    } cases[] = {{0.5, 0.25, 1},
+                 {0.5, (double)NAN, 0},
+                 {0.5, (double)INFINITY, 0},
+                 {(double)INFINITY, 800, 0}};
+    fixture *f = *state;
+    json_t *document;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const fs_store_golden golden = {.metric = cases[i].metric, .loss = cases[i].loss};
+        assert_true(fs_store_golden_finite(&golden) == cases[i].finite);
+    }
+    char *text = printed(f);
+    assert_null(strstr(text, "WARNING"));
+    free(text);
+    const fs_store_golden golden = {.metric = 0.5, .loss = (double)NAN};
+    assert_int_equal(fs_store_begin(f->store), FS_OK);
+    assert_int_equal(fs_store_put_golden(f->store, 1, &golden), FS_OK);
+    assert_int_equal(fs_store_commit(f->store), FS_OK);
+    assert_int_equal(status_json(f->store, &f->plan->plan, NULL, &document), FS_OK);
+    const json_t *arms = json_object_get(document, "arms");
+    assert_true(json_is_null(json_object_get(json_array_get(arms, 0), "golden_finite")));
+    assert_true(json_is_false(json_object_get(json_array_get(arms, 1), "golden_finite")));
+    json_decref(document);
+    text = printed(f);
+    assert_non_null(strstr(text, "WARNING: arm ep: its fault-free run has no finite answer"));
+    assert_null(strstr(text, "arm unprotected: its fault-free"));
+    free(text);
+}
+
 /* A protected model is compared with itself without protection, under the same guard; a format with
  * fp32. */
 static void test_what_an_arm_is_compared_with(void **state)
@@ -191,20 +239,6 @@ static void test_what_an_arm_is_compared_with(void **state)
     assert_int_equal(arms->items[1].reference, -1);
     summary_arms_destroy(&arms);
     summary_destroy(&s);
-}
-
-static char *printed(fixture *f)
-{
-    json_t *document;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    assert_non_null(out);
-    assert_int_equal(status_json(f->store, &f->plan->plan, NULL, &document), FS_OK);
-    status_print(out, document);
-    assert_int_equal(fclose(out), 0);
-    json_decref(document);
-    return text;
 }
 
 static void test_the_document_and_the_table(void **state)
@@ -276,6 +310,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_sums_and_quality_of_each_arm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_an_arm_is_compared_with, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_golden_run_without_a_finite_answer_is_said, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_masked_sites_need_a_golden_run, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_document_and_the_table, setup, teardown),
     };
