@@ -1,6 +1,8 @@
 #include "campaign_status.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +13,10 @@
 #include "summary.h"
 #include "summary_arms.h"
 
-enum { WORKERS_SHOWN_MAX = 10000 }; /* of the history; workers come and go */
+enum {
+    WORKERS_SHOWN_MAX = 10000, /* of the history; workers come and go */
+    QUARANTINED_SHOWN_MAX = 20
+};
 
 /* Sets fields and remembers whether one failed, for want of memory. */
 typedef struct builder {
@@ -197,7 +202,8 @@ static void set_head(builder *b, json_t *out, const summary *s, const history *h
     set(b, out, "campaign", json_string(plan->campaign->name));
     set(b, out, "fingerprint", plan->has_fingerprint ? json_string(hex) : json_null());
     set(b, out, "metric", json_string(lm ? "perplexity" : "accuracy"));
-    set(b, out, "state", json_string(s->complete ? "complete" : "incomplete"));
+    int whole = s->complete && s->quarantined == 0; /* a trial without a result is a hole */
+    set(b, out, "state", json_string(whole ? "complete" : "incomplete"));
     set_count(b, out, "trials_planned", s->trials_planned);
     set_count(b, out, "trials_done", s->trials_done);
     set_count(b, out, "duplicates", s->duplicates);
@@ -232,6 +238,29 @@ static void lay_over(builder *b, json_t *out, const json_t *live)
         set(b, out, "state", json_string("running"));
 }
 
+typedef struct holes {
+    const fs_plan *plan;
+    json_t *ids;
+} holes;
+
+static int visit_quarantine(void *data, uint32_t cell, uint64_t trial, const char *cause)
+{
+    (void)cause;
+    const holes *self = data;
+    char id[FS_CELL_ID_BYTES_MAX + 24];
+    if (json_array_size(self->ids) >= QUARANTINED_SHOWN_MAX) return 1;
+    if (cell >= self->plan->cell_count) return 0;
+    snprintf(id, sizeof id, "%s/%" PRIu64, self->plan->cells[cell].id, trial);
+    return json_array_append_new(self->ids, json_string(id)) != 0;
+}
+
+static fs_status set_holes(builder *b, json_t *out, fs_store *store, const fs_plan *plan)
+{
+    holes self = {plan, json_array()};
+    set(b, out, "quarantined_trials", self.ids);
+    return fs_store_each_quarantine(store, visit_quarantine, &self);
+}
+
 fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, json_t **out)
 {
     summary *s = NULL;
@@ -245,7 +274,8 @@ fs_status status_json(fs_store *store, const fs_plan *plan, const json_t *live, 
         root = json_object();
         set_head(&b, root, s, &h);
         if (live != NULL) lay_over(&b, root, live);
-        status = set_arms(&b, root, store, s);
+        status = set_holes(&b, root, store, plan);
+        if (status == FS_OK) status = set_arms(&b, root, store, s);
         set(&b, root, "cells", cells_json(&b, s));
         if (status == FS_OK && b.failed)
             status = fs_fail(FS_ENOMEM, "no memory for a JSON document");

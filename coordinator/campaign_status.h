@@ -17,8 +17,9 @@
  * whose fields replace the document's, all but `cells` and `trials_done`; its `state` becomes
  * `phase`. The caller frees `*out` with json_decref.
  *
- * Fields: campaign, fingerprint, metric (its name), state (`running`, `complete`, `incomplete`),
- * trials_planned, trials_done, duplicates, mismatches, quarantined, retries, rate_per_s, eta_s,
+ * Fields: campaign, fingerprint, metric (its name), state (`running`, `complete`, `incomplete`:
+ * so too where all that lacks is quarantined), trials_planned, trials_done, duplicates, mismatches,
+ * quarantined, quarantined_trials[] (ids of the first), retries, rate_per_s, eta_s,
  * confidence, intervals (which kind each is), workers[{uuid, host, trials, duplicates, mismatches,
  * first_ms, last_ms}], arms[] (summary_arms.h says what of), cells[]. A cell has id, sweep, arm,
  * pair, layer, components[], stages[], amount, value, kind, bits, guard, trials,

@@ -1,5 +1,6 @@
 #include "cli_campaign.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "campaign_status.h"
@@ -7,7 +8,10 @@
 #include "clock.h"
 #include "coord_until.h"
 #include "file.h"
+#include "log.h"
 #include "report.h"
+
+enum { HOLES_TOLD_MAX = 20 };
 
 static fs_status write_report(fs_store *store, const coord_campaign *campaign)
 {
@@ -23,6 +27,31 @@ static fs_status print_status(fs_store *store, const fs_plan *plan)
     return cli_print_json(document);
 }
 
+typedef struct holes {
+    const fs_plan *plan;
+    uint64_t count;
+} holes;
+
+static int visit_quarantine(void *data, uint32_t cell, uint64_t trial, const char *cause)
+{
+    holes *self = data;
+    const char *id = cell < self->plan->cell_count ? self->plan->cells[cell].id : "?";
+    if (self->count++ < HOLES_TOLD_MAX)
+        fs_warn("no result of trial %s/%" PRIu64 ", quarantined %s", id, trial, cause);
+    return 0;
+}
+
+/* A campaign whose every trial is settled is not complete if some have no result. */
+static fs_status find_holes(fs_store *store, const fs_plan *plan)
+{
+    holes self = {plan, 0};
+    FS_TRY(fs_store_each_quarantine(store, visit_quarantine, &self));
+    if (self.count == 0) return FS_OK;
+    return fs_fail(FS_EINCOMPLETE,
+                   "incomplete: %" PRIu64 " trial%s quarantined and will not be run again",
+                   self.count, self.count == 1 ? " is" : "s are");
+}
+
 /* @return `ended` with its text if all goes well. */
 static fs_status conclude(const cli_campaign *options, const coord_campaign *campaign,
                           fs_status ended)
@@ -35,6 +64,7 @@ static fs_status conclude(const cli_campaign *options, const coord_campaign *cam
     fs_status status = FS_OK;
     if (ended == FS_OK && !options->no_report) status = write_report(store, campaign);
     if (status == FS_OK && options->json) status = print_status(store, campaign->plan);
+    if (status == FS_OK && ended == FS_OK) status = find_holes(store, campaign->plan);
     fs_store_close(&store);
     if (status != FS_OK || ended == FS_OK) return status;
     return fs_fail(ended, "%s", why);

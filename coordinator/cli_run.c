@@ -89,7 +89,7 @@ const fs_command cli_run = {
     .options = run_options,
     .values_bytes = sizeof(run_values),
     .details = "Ctrl-C once finishes what is leased, twice stops at once; both can be resumed.\n"
-               "Exit codes: 0 complete, 2 bad file, 3 stopped before the end, 4 refused, 130 "
-               "interrupted twice.\n",
+               "Exit codes: 0 complete, 2 bad file, 3 stopped before the end or with trials "
+               "quarantined, 4 refused, 130 interrupted twice.\n",
     .run = run_run,
 };

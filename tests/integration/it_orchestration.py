@@ -161,7 +161,7 @@ sweep:
     def check_complete(self, out, trials=TRIALS, quarantined=0):
         status, verify = self.status(out), self.json("verify", "--json", out)
         self.assertEqual((status["state"], status["trials_done"], status["mismatches"]),
-                         ("complete", trials - quarantined, 0))
+                         ("incomplete" if quarantined else "complete", trials - quarantined, 0))
         self.assertEqual(status["quarantined"], quarantined)
         self.assertTrue(verify["ok"] and verify["totals_equal"])
         self.assertEqual(verify["trials"], trials - quarantined)
@@ -455,8 +455,15 @@ sweep:
                 worker.uuid, worker.boot_ms = name, worker.boot_ms + deaths
                 worker.join()
                 worker.golden()
-        self.ends(server, 0, out, 20)
+        self.ends(server, 3, out, 20)
         self.check_complete(out, 8, quarantined=1)
+        self.assertEqual(self.status(out)["quarantined_trials"], ["one/plain/5"])
+        self.assertIn("quarantined, without a result: one/plain/5\n",
+                      self.run_program("status", out).stdout)
+        # Nor is it silent the next time.
+        again = self.run_program("run", path, "--out", out, "--simulate", code=3)
+        self.assertIn("no result of trial one/plain/5, quarantined 3 times", again.stderr)
+        self.assertTrue((out / "report.html").exists())
         self.assertEqual(deaths, 3)
         self.assertIn("one/plain/5 is quarantined", self.said(out))
 
@@ -473,7 +480,7 @@ sweep:
                 failures += 1
                 worker.send(fake_worker.FAILED, -4, 0, lease[0], lease[1], 2, "the model is not what it was")
             worker.results(lease, [(t, good) for t in trials if t != 2], last=1)
-        self.ends(server, 0, out, 20)
+        self.ends(server, 3, out, 20)
         self.check_complete(out, 4, quarantined=1)
         self.assertIn("the model is not what it was", self.said(out))
 
