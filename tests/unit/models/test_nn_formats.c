@@ -48,7 +48,8 @@ static float weight(const naive *s, const char *name, size_t i)
 
 static const char *join(char out[96], const char *stem, const char *leaf)
 {
-    snprintf(out, 96, "%s.%s", stem, leaf);
+    const int size = snprintf(out, 96, "%s.%s", stem, leaf);
+    assert_in_range(size, 1, 95);
     return out;
 }
 
