@@ -68,11 +68,11 @@ static void print_head(FILE *out, const json_t *status)
     fprintf(out, "%lld duplicates, %lld mismatches, %lld quarantined, %lld retries\n",
             count_of(status, "duplicates"), count_of(status, "mismatches"),
             count_of(status, "quarantined"), count_of(status, "retries"));
-    const json_t *holes = json_object_get(status, "quarantined_trials"), *id;
-    size_t i, shown = json_array_size(holes);
+    const json_t *holes = json_object_get(status, "quarantined_trials");
+    const size_t shown = json_array_size(holes);
     if (shown > 0) fprintf(out, "quarantined, without a result:");
-    json_array_foreach((json_t *)(uintptr_t)holes, i, id)
-        fprintf(out, "%s %s", i > 0 ? "," : "", json_string_value(id));
+    for (size_t i = 0; i < shown; i++)
+        fprintf(out, "%s %s", i > 0 ? "," : "", json_string_value(json_array_get(holes, i)));
     if (shown > 0)
         fprintf(out, count_of(status, "quarantined") > (long long)shown ? " ...\n" : "\n");
     fputc('\n', out);
